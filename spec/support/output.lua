@@ -5,7 +5,7 @@
 --   SPEC_STRICT   a skipped spec that could have run counts as failed
 
 local results = os.getenv "SPEC_RESULTS"
-local strict = os.getenv "SPEC_STRICT"
+local strict = (os.getenv "SPEC_STRICT" or "") ~= ""
 local SLOWEST = 5
 
 local function kvm_usable()

@@ -1,0 +1,69 @@
+rockspec_format = "3.0"
+package = "firecracker"
+version = "scm-1"
+source = { url = "git+file://." }
+description = {
+  summary = "Starts, configures, watches and stops Firecracker microVMs",
+  detailed = [[
+A Lua 5.4 module with a C core, and the command fclua. Each step of a boot is a named handler;
+the whole flow is a Lua script that you read, copy and edit.]],
+  license = "Apache-2.0",
+  labels = { "firecracker", "microvm", "kvm", "linux" },
+}
+supported_platforms = { "linux" }
+dependencies = { "lua >= 5.4, < 5.5", "argparse >= 0.7" }
+
+-- By library alone: Debian keeps curl's header where the compiler looks and LuaRocks does not.
+external_dependencies = {
+  CURL = { library = "curl" },
+  CJSON = { library = "cjson" },
+}
+
+-- spec/packaging_spec.lua compares these lists with the tree and with the Makefile.
+build = {
+  type = "builtin",
+  modules = {
+    ["firecracker"] = "lua/firecracker/init.lua",
+    ["firecracker.api.client"] = "lua/firecracker/api/client.lua",
+    ["firecracker.api.operations"] = "lua/firecracker/api/operations.lua",
+    ["firecracker.config"] = "lua/firecracker/config/init.lua",
+    ["firecracker.config.schema"] = "lua/firecracker/config/schema.lua",
+    ["firecracker.errors"] = "lua/firecracker/errors.lua",
+    ["firecracker.flow"] = "lua/firecracker/flow.lua",
+    ["firecracker.handlers"] = "lua/firecracker/handlers/init.lua",
+    ["firecracker.handlers.fcinit"] = "lua/firecracker/handlers/fcinit.lua",
+    ["firecracker.handlers.validate"] = "lua/firecracker/handlers/validate.lua",
+    ["firecracker.launch.direct"] = "lua/firecracker/launch/direct.lua",
+    ["firecracker.loop"] = "lua/firecracker/loop.lua",
+    ["firecracker.machine"] = "lua/firecracker/machine.lua",
+    ["firecracker.text"] = "lua/firecracker/text.lua",
+    ["firecracker.undo"] = "lua/firecracker/undo.lua",
+    ["firecracker.version"] = "lua/firecracker/version.lua",
+
+    -- the flows in scripts/ are the installed ones
+    ["firecracker.flows.boot"] = "scripts/boot.lua",
+
+    ["firecracker.core"] = {
+      sources = {
+        "csrc/lcore.c",
+        "csrc/sys/error.c",
+      },
+      incdirs = { "csrc", "$(CJSON_INCDIR)" },
+      libdirs = { "$(CJSON_LIBDIR)" },
+      libraries = { "cjson" },
+    },
+    ["firecracker.core.http"] = {
+      sources = {
+        "csrc/lhttp.c",
+        "csrc/sys/error.c",
+        "csrc/sys/http.c",
+      },
+      incdirs = { "csrc", "$(CURL_INCDIR)" },
+      libdirs = { "$(CURL_LIBDIR)" },
+      libraries = { "curl" },
+    },
+  },
+  install = { bin = { fclua = "scripts/fclua" } },
+}
+
+test = { type = "command", script = "spec/run.lua" }

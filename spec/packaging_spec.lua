@@ -1,0 +1,97 @@
+-- What is packaged is what is in the tree: the rockspec, the Makefile and the disk agree, and both ways to install work.
+
+local sh = require "spec.support.sh"
+
+local function rockspec()
+  local spec = {}
+  assert(loadfile("rockspec/firecracker-scm-1.rockspec", "t", spec))()
+  return spec
+end
+
+local function lines(command)
+  local out, status = sh(command)
+  assert(status == 0, command .. ": " .. out)
+  local list = {}
+  for line in out:gmatch "[^\n]+" do list[#list + 1] = line end
+  table.sort(list)
+  return list
+end
+
+local function module_of(path)
+  return (path:gsub("^lua/", ""):gsub("^scripts/", "firecracker/flows/"):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."))
+end
+
+-- The value of a Makefile variable, as a sorted list.
+local function make_list(variable)
+  local out = sh "make -pnq env"
+  local list = {}
+  for word in assert(out:match("\n" .. variable .. " := ([^\n]*)"), variable):gmatch "%S+" do list[#list + 1] = word end
+  table.sort(list)
+  return list
+end
+
+describe("the rockspec", function ()
+  it("lists every Lua module and every flow, and nothing else", function ()
+    local expected, listed = {}, {}
+    for _, path in ipairs(lines "find lua scripts -name '*.lua'") do expected[module_of(path)] = path end
+    for name, path in pairs(rockspec().build.modules) do
+      if type(path) == "string" then listed[name] = path end
+    end
+    local drift = {}
+    for name, path in pairs(expected) do
+      if listed[name] ~= path then drift[#drift + 1] = ('add    ["%s"] = "%s",'):format(name, path) end
+    end
+    for name, path in pairs(listed) do
+      if not expected[name] then drift[#drift + 1] = ('remove ["%s"] = "%s",'):format(name, path) end
+    end
+    table.sort(drift)
+    assert(#drift == 0, "build.modules:\n" .. table.concat(drift, "\n"))
+  end)
+
+  for name, variable in pairs { ["firecracker.core"] = "core_c", ["firecracker.core.http"] = "http_c" } do
+    it("compiles " .. name .. " from the sources that make takes", function ()
+      local listed = rockspec().build.modules[name].sources
+      assert.same(make_list(variable), listed)
+    end)
+  end
+
+  it("leaves no C source of the modules out", function ()
+    local taken = {}
+    for _, module in pairs(rockspec().build.modules) do
+      for _, source in ipairs(type(module) == "table" and module.sources or {}) do taken[source] = true end
+    end
+    for _, source in ipairs(lines "ls csrc/*.c csrc/sys/*.c") do assert(taken[source], source .. " is in no module") end
+  end)
+
+  it("installs offline with Debian's packages, and its fclua runs #scripts", function ()
+    if select(2, sh "command -v luarocks") ~= 0 then pending "luarocks is not installed" end
+    sh.tmpdir(function (dir)
+      local q = sh.quote(dir)
+      local out, status = sh("cp -r csrc lua scripts rockspec LICENSE " .. q .. " && cd " .. q ..
+        " && unset LUA_PATH LUA_CPATH LUA_PATH_5_4 LUA_CPATH_5_4" ..
+        " && LUAROCKS_CONFIG=rockspec/debian.lua luarocks --lua-version 5.4 --tree tree make && tree/bin/fclua --version")
+      assert(status == 0, out)
+    end)
+  end)
+end)
+
+describe("make install", function ()
+  it("puts every module where lua5.4 finds it #scripts", function ()
+    sh.tmpdir(function (dir)
+      local q = sh.quote(dir)
+      local out, status = sh("make -s install PREFIX=/usr DESTDIR=" .. q)
+      assert(status == 0, out)
+      local root = dir .. "/usr/share/lua/5.4/"
+      for name, from in pairs(rockspec().build.modules) do
+        if type(from) == "string" then
+          assert(package.searchpath(name, root .. "?.lua;" .. root .. "?/init.lua"))
+        else
+          assert(package.searchpath(name, dir .. "/usr/lib/lua/5.4/?.so"))
+        end
+      end
+      out, status = sh(("LUA_PATH='%s?.lua;%s?/init.lua;;' LUA_CPATH='%s/usr/lib/lua/5.4/?.so;;' %s/usr/bin/fclua --version")
+        :format(root, root, dir, q))
+      assert(status == 0, out)
+    end)
+  end)
+end)
