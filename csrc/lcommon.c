@@ -1,0 +1,59 @@
+/* lcommon: see lcommon.h. */
+#define _GNU_SOURCE
+#include "lcommon.h"
+
+#include <signal.h>
+#include <string.h>
+
+void fc_push_error (lua_State *L, const fc_error *err) {
+  lua_createtable(L, 0, 4);
+  lua_pushstring(L, err->code);
+  lua_setfield(L, -2, "code");
+  lua_pushstring(L, err->message);
+  lua_setfield(L, -2, "message");
+  const char *name = err->errnum ? fc_error_name(err->errnum) : NULL;
+  if (name) {
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "errno");
+  }
+  luaL_newmetatable(L, FC_ERROR_BOX);   /* errors.lua fills it */
+  lua_setmetatable(L, -2);
+}
+
+int fc_fail (lua_State *L, const fc_error *err) {
+  lua_pushnil(L);
+  fc_push_error(L, err);
+  return 2;
+}
+
+fc_reactor_box *fc_check_reactor (lua_State *L, int argument) {
+  fc_reactor_box *box = luaL_checkudata(L, argument, FC_REACTOR_BOX);
+  if (strcmp(box->version, FC_VERSION) != 0)
+    luaL_error(L, "firecracker: two versions are mixed (%s and %s)", box->version, FC_VERSION);
+  return box;
+}
+
+void fc_new_metatable (lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods) {
+  luaL_newmetatable(L, name);   /* anew or again: a test runner may empty package.loaded */
+  luaL_setfuncs(L, metamethods, 0);
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+int fc_check_signal (lua_State *L, int argument) {
+  if (lua_type(L, argument) == LUA_TNUMBER) {
+    lua_Integer n = luaL_checkinteger(L, argument);
+    luaL_argcheck(L, n > 0 && n < NSIG, argument, "no such signal");
+    return (int)n;
+  }
+  const char *name = luaL_checkstring(L, argument);
+  const char *bare = strncmp(name, "SIG", 3) == 0 ? name + 3 : name;
+  for (int n = 1; n < 32; n++) {
+    const char *known = sigabbrev_np(n);
+    if (known && strcmp(known, bare) == 0)
+      return n;
+  }
+  return luaL_argerror(L, argument, lua_pushfstring(L, "no such signal: '%s'", name));
+}

@@ -1,0 +1,323 @@
+/* lfiles: core.files, what Lua's own library lacks on the file system. @see csrc/sys/files.h */
+#include "lcommon.h"
+#include "sys/files.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SCRATCH_BOX "firecracker.buffer"
+
+/* A buffer that is freed whatever happens. */
+static int scratch_close (lua_State *L) {
+  fc_buffer_free(luaL_checkudata(L, 1, SCRATCH_BOX));
+  return 0;
+}
+
+static fc_buffer *new_scratch (lua_State *L) {
+  fc_buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
+  *b = (fc_buffer){0};
+  luaL_setmetatable(L, SCRATCH_BOX);
+  lua_toclose(L, -1);
+  return b;
+}
+
+/* True, or nil and the error. */
+static int result (lua_State *L, int rc, const fc_error *err) {
+  if (rc < 0)
+    return fc_fail(L, err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/***
+Make a directory with exactly this mode; one that exists is an error.
+@function files.mkdir
+@string path
+@int[opt=448] mode (448 is 0700)
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err
+@see mkdir(2)
+*/
+static int files_mkdir (lua_State *L) {
+  fc_error err;
+  return result(L, fc_files_mkdir(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0700), &err), &err);
+}
+
+/***
+Make a directory and those above it where missing; one that exists must be ours alone to write to.
+@function files.mkdir_private
+@string path
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err (`EPERM`: it belongs to somebody else, or others can write to it)
+*/
+static int files_mkdir_private (lua_State *L) {
+  fc_error err;
+  return result(L, fc_files_mkdir_private(luaL_checkstring(L, 1), &err), &err);
+}
+
+/***
+Make a FIFO; a name that exists is an error.
+@function files.mkfifo
+@string path
+@int[opt=384] mode (384 is 0600)
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err
+@see mkfifo(3)
+*/
+static int files_mkfifo (lua_State *L) {
+  fc_error err;
+  return result(L, fc_files_mkfifo(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
+}
+
+/***
+Make an empty file; a name that exists is an error.
+@function files.create
+@string path
+@int[opt=384] mode (384 is 0600)
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err
+*/
+static int files_create (lua_State *L) {
+  fc_error err;
+  return result(L, fc_files_create(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
+}
+
+/***
+Open a file.
+@function files.open
+@string path
+@string mode "r"; "w" (made, emptied); "a" (made, appended); "r+" (both; a FIFO opens without a peer)
+@treturn[1] fd
+@return[2] nil
+@return[2] err
+@see open(2)
+*/
+static int files_open (lua_State *L) {
+  static const char *const modes[] = {"r", "w", "a", "r+", NULL};
+  static const int flags[] = {O_RDONLY, O_WRONLY | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT | O_APPEND,
+                              O_RDWR | O_NONBLOCK};
+  const char *path = luaL_checkstring(L, 1);
+  int mode = luaL_checkoption(L, 2, NULL, modes);
+  fc_fd_box *box = fc_new_fd(L);
+  fc_error err;
+  if (fc_files_open(path, flags[mode], 0600, &box->fd, &err) < 0)
+    return fc_fail(L, &err);
+  return 1;
+}
+
+/***
+Open a pseudo-terminal in raw mode.
+@function files.open_pty
+@treturn[1] fd the master
+@treturn[1] fd the slave
+@return[2] nil
+@return[2] err
+@see pty(7)
+*/
+static int files_open_pty (lua_State *L) {
+  fc_fd_box *master = fc_new_fd(L);
+  fc_fd_box *slave = fc_new_fd(L);
+  fc_error err;
+  if (fc_files_open_pty(&master->fd, &slave->fd, &err) < 0)
+    return fc_fail(L, &err);
+  return 2;
+}
+
+/***
+A descriptor of its own for one of this process's standard streams, so that flags set on it (O_NONBLOCK)
+do not show here.
+@function files.reopen
+@int number 0, 1 or 2
+@treturn[1] fd
+@return[2] nil
+@return[2] err
+*/
+static int files_reopen (lua_State *L) {
+  lua_Integer number = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, number >= 0 && number <= 2, 1, "0, 1 or 2 expected");
+  fc_fd_box *box = fc_new_fd(L);
+  fc_error err;
+  if (fc_files_reopen((int)number, &box->fd, &err) < 0)
+    return fc_fail(L, &err);
+  return 1;
+}
+
+/***
+Remove a name that is no directory; one that is gone is no error.
+@function files.unlink
+@string path
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err
+@see unlink(2)
+*/
+static int files_unlink (lua_State *L) {
+  fc_error err;
+  return result(L, fc_files_unlink(luaL_checkstring(L, 1), &err), &err);
+}
+
+/***
+Remove a directory and the plain entries in it, following no link. A directory inside it is an error
+(`ENOTEMPTY`); one that is gone is none.
+@function files.remove_directory
+@string path
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err
+*/
+static int files_remove_directory (lua_State *L) {
+  fc_error err;
+  return result(L, fc_files_remove_directory(luaL_checkstring(L, 1), &err), &err);
+}
+
+/***
+The last bytes of a regular file.
+@function files.tail
+@string path
+@int limit bytes at most
+@treturn[1] string
+@return[2] nil
+@return[2] err
+*/
+static int files_tail (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  lua_Integer limit = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, limit > 0 && limit <= 1 << 24, 2, "limit out of range");
+  fc_buffer *b = new_scratch(L);
+  fc_error err;
+  if (fc_files_tail(path, (size_t)limit, b, &err) < 0)
+    return fc_fail(L, &err);
+  lua_pushlstring(L, fc_buffer_bytes(b), b->length);
+  return 1;
+}
+
+/***
+An absolute form of a path, against the working directory.
+@function files.absolute
+@string path
+@treturn[1] string
+@return[2] nil
+@return[2] err
+*/
+static int files_absolute (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  fc_buffer *b = new_scratch(L);
+  fc_error err;
+  if (fc_files_absolute(path, b, &err) < 0)
+    return fc_fail(L, &err);
+  lua_pushlstring(L, fc_buffer_bytes(b), b->length);
+  return 1;
+}
+
+/***
+What is at a path; a symbolic link is looked at itself.
+@function files.look
+@string path
+@treturn[1] table `type` ("file", "directory", "link", "fifo", "socket", "character", "block"), `size` (bytes),
+`mode` (permission bits), `uid`, `gid`, `device`, `inode`, `mtime` (seconds)
+@return[2] nil
+@return[2] err
+@see lstat(2)
+*/
+static int files_look (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  struct stat st;
+  fc_error err;
+  if (fc_files_look(path, &st, &err) < 0)
+    return fc_fail(L, &err);
+  const char *type = S_ISREG(st.st_mode)    ? "file"
+                     : S_ISDIR(st.st_mode)  ? "directory"
+                     : S_ISLNK(st.st_mode)  ? "link"
+                     : S_ISFIFO(st.st_mode) ? "fifo"
+                     : S_ISSOCK(st.st_mode) ? "socket"
+                     : S_ISCHR(st.st_mode)  ? "character"
+                                            : "block";
+  const struct { const char *name; lua_Integer value; } fields[] = {
+      {"size", st.st_size}, {"mode", st.st_mode & 07777},        {"uid", st.st_uid},
+      {"gid", st.st_gid},   {"device", (lua_Integer)st.st_dev}, {"inode", (lua_Integer)st.st_ino}};
+  lua_createtable(L, 0, 8);
+  lua_pushstring(L, type);
+  lua_setfield(L, -2, "type");
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    lua_pushinteger(L, fields[i].value);
+    lua_setfield(L, -2, fields[i].name);
+  }
+  lua_pushnumber(L, (lua_Number)st.st_mtim.tv_sec + (lua_Number)st.st_mtim.tv_nsec / 1e9);
+  lua_setfield(L, -2, "mtime");
+  return 1;
+}
+
+/***
+Whether this process may use a file, with its effective ids.
+@function files.access
+@string path
+@string[opt=""] mode any of "r", "w", "x"; empty: that it exists
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err
+@see faccessat(2)
+*/
+static int files_access (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  const char *letters = luaL_optstring(L, 2, "");
+  int mode = (strchr(letters, 'r') ? R_OK : 0) | (strchr(letters, 'w') ? W_OK : 0) | (strchr(letters, 'x') ? X_OK : 0);
+  fc_error err;
+  return result(L, fc_files_access(path, mode, &err), &err);
+}
+
+/***
+Random hexadecimal digits.
+@function files.random_hex
+@int bytes 1 to 32; each gives two digits
+@treturn[1] string
+@return[2] nil
+@return[2] err
+@see getrandom(2)
+*/
+static int files_random_hex (lua_State *L) {
+  unsigned char bytes[32];
+  char text[65];
+  lua_Integer n = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, n >= 1 && n <= 32, 1, "1 to 32 expected");
+  fc_error err;
+  if (fc_files_random(bytes, (size_t)n, &err) < 0)
+    return fc_fail(L, &err);
+  for (lua_Integer i = 0; i < n; i++) {
+    text[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+    text[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+  }
+  lua_pushlstring(L, text, (size_t)n * 2);
+  return 1;
+}
+
+/***
+The effective user id.
+@function files.euid
+@treturn integer
+*/
+static int files_euid (lua_State *L) {
+  lua_pushinteger(L, fc_files_euid());
+  return 1;
+}
+
+int fc_open_files (lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"mkdir", files_mkdir},       {"mkdir_private", files_mkdir_private},
+      {"mkfifo", files_mkfifo},     {"create", files_create},
+      {"open", files_open},         {"open_pty", files_open_pty},
+      {"reopen", files_reopen},     {"unlink", files_unlink},
+      {"tail", files_tail},         {"remove_directory", files_remove_directory},
+      {"absolute", files_absolute}, {"look", files_look},
+      {"access", files_access},     {"random_hex", files_random_hex},
+      {"euid", files_euid},         {NULL, NULL}};
+  static const luaL_Reg none[] = {{NULL, NULL}};
+  static const luaL_Reg scratch[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};
+  fc_new_metatable(L, SCRATCH_BOX, none, scratch);
+  luaL_newlib(L, functions);
+  return 1;
+}

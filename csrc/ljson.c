@@ -1,0 +1,323 @@
+/* ljson: core.json, Lua values to JSON text and back, with cJSON.
+ *
+ * Integers go out raw (cJSON prints 2^53-1 wrongly) and come in from the double when that is exact.
+ * {} is an object; json.array marks a list, and what came in as an array is marked, so that round trips
+ * hold. json.null is the null light userdata. */
+#include "lcommon.h"
+
+#if !__has_include(<cjson/cJSON.h>)
+#error "cJSON headers not found: apt-get install libcjson-dev, or pass CJSON_INCDIR=<dir> to luarocks"
+#endif
+#include <cjson/cJSON.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TREE_BOX "firecracker.json"
+#define ARRAY_BOX "firecracker.array"
+
+enum { DEPTH_LIMIT = 200 };
+
+/* A tree and a text that are freed whatever happens. */
+typedef struct {
+  cJSON *tree;
+  char *text;
+} json_scratch;
+
+static int scratch_close (lua_State *L) {
+  json_scratch *s = luaL_checkudata(L, 1, TREE_BOX);
+  cJSON_Delete(s->tree);
+  cJSON_free(s->text);
+  *s = (json_scratch){0};
+  return 0;
+}
+
+static json_scratch *new_scratch (lua_State *L) {
+  json_scratch *s = lua_newuserdatauv(L, sizeof *s, 0);
+  *s = (json_scratch){0};
+  luaL_setmetatable(L, TREE_BOX);
+  lua_toclose(L, -1);
+  return s;
+}
+
+/* ---- Lua to JSON ---- */
+
+/* Where in the value we are, for messages: a chain of keys on the C stack. */
+typedef struct path {
+  const struct path *above;
+  const char *key;       /* NULL: an index */
+  lua_Integer index;
+} path;
+
+static void add_path (luaL_Buffer *b, const path *p) {
+  if (!p)
+    return;
+  add_path(b, p->above);
+  char text[64];
+  if (p->key)
+    snprintf(text, sizeof text, ".%.60s", p->key);
+  else
+    snprintf(text, sizeof text, "[%" PRId64 "]", (int64_t)p->index);
+  luaL_addstring(b, text);
+}
+
+static int encode_error (lua_State *L, const path *p, const char *what) {
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  luaL_addstring(&b, "json: value");
+  add_path(&b, p);
+  luaL_addstring(&b, ": ");
+  luaL_addstring(&b, what);
+  luaL_pushresult(&b);
+  luaL_where(L, 1);
+  lua_insert(L, -2);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
+static cJSON *check_memory (lua_State *L, cJSON *item) {
+  if (!item)
+    luaL_error(L, "json: out of memory");
+  return item;
+}
+
+static cJSON *encode_value (lua_State *L, int index, cJSON *parent, const path *p, int depth);
+
+/* Add to the parent at once, so that the scratch box owns it. The key stands on the Lua stack. */
+static cJSON *attach (lua_State *L, cJSON *parent, const path *p, cJSON *item) {
+  check_memory(L, item);
+  if (!parent)
+    return item;
+  if (p->key ? cJSON_AddItemToObject(parent, p->key, item) : cJSON_AddItemToArray(parent, item))
+    return item;
+  cJSON_Delete(item);
+  return check_memory(L, NULL);
+}
+
+static const char *check_text (lua_State *L, int index, const path *p) {
+  size_t length;
+  const char *text = lua_tolstring(L, index, &length);
+  if (strlen(text) != length)
+    encode_error(L, p, "a string with a NUL byte cannot be sent");
+  return text;
+}
+
+static cJSON *encode_number (lua_State *L, int index, const path *p) {
+  char text[32];
+  int exact;
+  lua_Integer integer = lua_tointegerx(L, index, &exact);   /* 256.0 is an integer for the VMM */
+  if (exact) {
+    snprintf(text, sizeof text, "%" PRId64, (int64_t)integer);
+    return cJSON_CreateRaw(text);
+  }
+  lua_Number number = lua_tonumber(L, index);
+  if (!isfinite(number))
+    encode_error(L, p, "a number that is not finite cannot be sent");
+  return cJSON_CreateNumber(number);
+}
+
+/* Length of a list; -1 for an object. Raises for a table that is neither. */
+static lua_Integer list_length (lua_State *L, int index, const path *p) {
+  lua_Integer count = 0, strings = 0, n = (lua_Integer)lua_rawlen(L, index);
+  bool marked = luaL_getmetafield(L, index, "__name") == LUA_TSTRING && strcmp(lua_tostring(L, -1), ARRAY_BOX) == 0;
+  lua_settop(L, lua_gettop(L) - (marked ? 1 : 0));
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    if (lua_type(L, -2) == LUA_TSTRING)
+      strings++;
+    else if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && lua_tointeger(L, -2) <= n)
+      count++;
+    else
+      encode_error(L, p, "a table with holes, or with a key that is neither a string nor a position, cannot be sent");
+  }
+  if (strings > 0 && (count > 0 || marked))
+    encode_error(L, p, "a table that is both a list and an object cannot be sent");
+  if (count != n)
+    encode_error(L, p, "a list with holes cannot be sent");
+  return n > 0 || marked ? n : -1;
+}
+
+static int compare_keys (const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Keys in sorted order, so that the same table gives the same text. */
+static void encode_object (lua_State *L, int index, cJSON *object, const path *p, int depth) {
+  size_t count = 0;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+    count++;
+  const char **keys = lua_newuserdatauv(L, (count + 1) * sizeof *keys, 0);
+  size_t at = 0;
+  for (lua_pushnil(L); lua_next(L, index) && at < count; lua_pop(L, 1))
+    keys[at++] = check_text(L, -2, p);   /* the table keeps the string */
+  qsort(keys, count, sizeof *keys, compare_keys);
+  for (size_t i = 0; i < count; i++) {
+    path here = {p, keys[i], 0};
+    lua_getfield(L, index, keys[i]);
+    encode_value(L, lua_gettop(L), object, &here, depth + 1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+static cJSON *encode_table (lua_State *L, int index, cJSON *parent, const path *p, int depth) {
+  if (depth > DEPTH_LIMIT)
+    encode_error(L, p, "tables nested too deeply, or a table inside itself");
+  luaL_checkstack(L, 8, "json");
+  lua_Integer n = list_length(L, index, p);
+  cJSON *item = attach(L, parent, p, n < 0 ? cJSON_CreateObject() : cJSON_CreateArray());
+  if (!parent)   /* the root: the scratch box, in the slot below, owns it from here */
+    ((json_scratch *)lua_touserdata(L, 2))->tree = item;
+  if (n < 0)
+    encode_object(L, index, item, p, depth);
+  for (lua_Integer i = 1; i <= n; i++) {
+    path here = {p, NULL, i};
+    lua_rawgeti(L, index, i);
+    encode_value(L, lua_gettop(L), item, &here, depth + 1);
+    lua_pop(L, 1);
+  }
+  return item;
+}
+
+static cJSON *encode_value (lua_State *L, int index, cJSON *parent, const path *p, int depth) {
+  switch (lua_type(L, index)) {
+    case LUA_TTABLE:
+      return encode_table(L, index, parent, p, depth);
+    case LUA_TSTRING:
+      return attach(L, parent, p, cJSON_CreateString(check_text(L, index, p)));
+    case LUA_TNUMBER:
+      return attach(L, parent, p, encode_number(L, index, p));
+    case LUA_TBOOLEAN:
+      return attach(L, parent, p, cJSON_CreateBool(lua_toboolean(L, index)));
+    case LUA_TLIGHTUSERDATA:
+      if (lua_touserdata(L, index) == NULL)
+        return attach(L, parent, p, cJSON_CreateNull());
+      /* fall through */
+    default:
+      encode_error(L, p, lua_pushfstring(L, "a %s cannot be sent", luaL_typename(L, index)));
+      return NULL;
+  }
+}
+
+/***
+JSON text of a value. Keys are sorted; a float without a fraction is written as an integer. An empty
+table is an object unless marked by `json.array`. Raises, naming the place, for what JSON cannot hold.
+@function json.encode
+@param value table, string, number, boolean or json.null
+@treturn string
+*/
+static int json_encode (lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_settop(L, 1);
+  json_scratch *s = new_scratch(L);   /* slot 2 */
+  cJSON *root = encode_value(L, 1, NULL, NULL, 0);
+  s->tree = root;
+  s->text = cJSON_PrintUnformatted(root);
+  if (!s->text)
+    return luaL_error(L, "json: out of memory");
+  lua_pushstring(L, s->text);
+  return 1;
+}
+
+/* ---- JSON to Lua ---- */
+
+static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
+  luaL_checkstack(L, 6, "json");
+  if (cJSON_IsArray(item)) {
+    lua_Integer i = 0;
+    lua_newtable(L);
+    luaL_setmetatable(L, ARRAY_BOX);
+    for (const cJSON *at = item->child; at; at = at->next) {
+      push_value(L, at, true);   /* a list has no holes */
+      lua_rawseti(L, -2, ++i);
+    }
+  } else if (cJSON_IsObject(item)) {
+    lua_newtable(L);
+    for (const cJSON *at = item->child; at; at = at->next) {
+      if (cJSON_IsNull(at) && !keep_null)
+        continue;
+      push_value(L, at, keep_null);
+      lua_setfield(L, -2, at->string);
+    }
+  } else if (cJSON_IsString(item)) {
+    lua_pushstring(L, item->valuestring);
+  } else if (cJSON_IsNumber(item)) {
+    double number = item->valuedouble;
+    if (number >= -9007199254740992.0 && number <= 9007199254740992.0 && floor(number) == number)
+      lua_pushinteger(L, (lua_Integer)number);
+    else
+      lua_pushnumber(L, number);
+  } else if (cJSON_IsBool(item)) {
+    lua_pushboolean(L, cJSON_IsTrue(item));
+  } else {
+    lua_pushlightuserdata(L, NULL);
+  }
+}
+
+/***
+Value of a JSON text. Integers beyond 2^53 come as floats.
+@function json.decode
+@string text
+@tparam[opt] table options `null = false` leaves object members that are null out
+@return[1] the value; arrays are marked, null is json.null
+@return[2] nil
+@treturn[2] err code "json", with the position
+*/
+static int json_decode (lua_State *L) {
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  bool keep_null = true;
+  if (!lua_isnoneornil(L, 2)) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    if (lua_getfield(L, 2, "null") == LUA_TBOOLEAN)
+      keep_null = lua_toboolean(L, -1);
+  }
+  lua_settop(L, 1);
+  json_scratch *s = new_scratch(L);
+  const char *end = text;
+  s->tree = cJSON_ParseWithLengthOpts(text, length + 1, &end, 0);
+  size_t at = end ? (size_t)(end - text) : 0;
+  if (s->tree)
+    at += strspn(end, " \t\r\n");
+  if (!s->tree || at != length) {
+    fc_error err;
+    fc_error_set(&err, "json", 0, "not valid JSON at byte %zu of %zu", at + 1, length);
+    return fc_fail(L, &err);
+  }
+  push_value(L, s->tree, keep_null);
+  return 1;
+}
+
+/***
+Mark a table as a JSON array (needed for an empty one).
+@function json.array
+@tparam[opt] table list
+@treturn table the same table
+*/
+static int json_array (lua_State *L) {
+  if (lua_isnoneornil(L, 1)) {
+    lua_settop(L, 0);
+    lua_newtable(L);
+  }
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  luaL_setmetatable(L, ARRAY_BOX);
+  return 1;
+}
+
+int fc_open_json (lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"encode", json_encode}, {"decode", json_decode}, {"array", json_array}, {NULL, NULL}};
+  static const luaL_Reg scratch[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};
+  luaL_newmetatable(L, TREE_BOX);
+  luaL_setfuncs(L, scratch, 0);
+  luaL_newmetatable(L, ARRAY_BOX);
+  lua_pop(L, 2);
+  luaL_newlib(L, functions);
+  lua_pushlightuserdata(L, NULL);
+  lua_setfield(L, -2, "null");
+  return 1;
+}

@@ -1,0 +1,163 @@
+/* lprocess: core.process, start a program and know how it ended. @see csrc/sys/process.h */
+#include "lcommon.h"
+#include "sys/process.h"
+
+#define PROCESS_BOX "firecracker.process"
+
+static fc_process *check_process (lua_State *L) {
+  fc_process *p = luaL_checkudata(L, 1, PROCESS_BOX);
+  luaL_argcheck(L, p->reactor, 1, "closed process");
+  return p;
+}
+
+/* A list of strings at `index` as a NULL-terminated array; its memory and the strings stay alive on the stack. */
+static const char **check_strings (lua_State *L, int index, const char *what) {
+  luaL_argexpected(L, lua_istable(L, index), 1, what);
+  lua_Integer n = luaL_len(L, index);
+  luaL_argcheck(L, n >= 0 && n < 4096, 1, what);
+  luaL_checkstack(L, (int)n + 4, what);
+  const char **list = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *list, 0);
+  for (lua_Integer i = 0; i < n; i++) {
+    if (lua_geti(L, index, i + 1) != LUA_TSTRING)
+      luaL_error(L, "spawn: %s[%I]: string expected, got %s", what, i + 1, luaL_typename(L, -1));
+    list[i] = lua_tostring(L, -1);
+  }
+  list[n] = NULL;
+  return list;
+}
+
+/***
+Start a program. It gets a session of its own, default signal handlers, an empty signal mask and no
+descriptor but its three standard ones.
+@function process.spawn
+@tparam table options `path` (string; PATH is not searched), `argv` (list of strings, argv[0] first),
+`environment` (list of "NAME=value"), `cwd` (string), `stdio` (list of three open fds for 0, 1, 2),
+`no_file` (integer, RLIMIT_NOFILE; absent: inherited)
+@treturn[1] process
+@return[2] nil
+@return[2] err (code "system": the step that failed and why; nothing runs)
+@see clone(2), execve(2)
+*/
+static int process_spawn (lua_State *L) {
+  fc_process_spec spec = {0};
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "path");
+  lua_getfield(L, 1, "argv");
+  lua_getfield(L, 1, "environment");
+  lua_getfield(L, 1, "cwd");
+  lua_getfield(L, 1, "stdio");
+  lua_getfield(L, 1, "no_file");
+  spec.path = luaL_checkstring(L, 2);
+  spec.cwd = luaL_optstring(L, 5, NULL);
+  spec.no_file = (long)luaL_optinteger(L, 7, 0);
+  luaL_checktype(L, 6, LUA_TTABLE);
+  for (int i = 0; i < 3; i++) {
+    lua_geti(L, 6, i + 1);
+    const fc_fd_box *fd = luaL_testudata(L, -1, FC_FD_BOX);   /* the table keeps it */
+    if (!fd || fd->fd < 0)
+      luaL_error(L, "spawn: stdio[%d]: open fd expected, got %s", i + 1, fd ? "closed fd" : luaL_typename(L, -1));
+    spec.stdio[i] = fd->fd;
+    lua_pop(L, 1);
+  }
+  spec.argv = (char *const *)check_strings(L, 3, "argv");
+  spec.envp = (char *const *)check_strings(L, 4, "environment");
+  fc_process *p = lua_newuserdatauv(L, sizeof *p, 0);
+  *p = (fc_process){.pidfd = -1};
+  luaL_setmetatable(L, PROCESS_BOX);
+  fc_error err;
+  if (fc_process_start(p, &fc_reactor_of(L)->reactor, &spec, &err) < 0)
+    return fc_fail(L, &err);
+  return 1;
+}
+
+/***
+The process id; it may belong to another process once this one has ended.
+@function process:pid
+@treturn integer
+*/
+static int process_pid (lua_State *L) {
+  lua_pushinteger(L, check_process(L)->pid);
+  return 1;
+}
+
+/***
+The key that fires when it has ended.
+@function process:key
+@treturn integer
+*/
+static int process_key (lua_State *L) {
+  lua_pushinteger(L, check_process(L)->wake.key);
+  return 1;
+}
+
+/***
+How it ended.
+@function process:poll
+@treturn ?string nil while it runs; "exited"; "signaled"; "unknown" when somebody else reaped it
+@treturn ?integer the exit status or the signal's number
+@see waitid(2)
+*/
+static int process_poll (lua_State *L) {
+  fc_process *p = check_process(L);
+  switch (fc_process_poll(p)) {
+    case FC_PROCESS_EXITED:
+      lua_pushliteral(L, "exited");
+      break;
+    case FC_PROCESS_SIGNALED:
+      lua_pushliteral(L, "signaled");
+      break;
+    case FC_PROCESS_UNKNOWN:
+      lua_pushliteral(L, "unknown");
+      return 1;
+    default:
+      return 0;
+  }
+  lua_pushinteger(L, p->status);
+  return 2;
+}
+
+/***
+Send a signal through the process's descriptor: never to another process. An ended process is no error.
+@function process:signal
+@tparam integer|string signal 15, "TERM" or "SIGTERM"
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err
+@see pidfd_send_signal(2)
+*/
+static int process_signal (lua_State *L) {
+  fc_process *p = check_process(L);
+  int signal = fc_check_signal(L, 2);
+  fc_error err;
+  if (fc_process_signal(p, signal, &err) < 0)
+    return fc_fail(L, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/***
+Give up the handle; the process goes on. Closing twice is no error.
+@function process:close
+*/
+static int process_close (lua_State *L) {
+  fc_process_close(luaL_checkudata(L, 1, PROCESS_BOX));
+  return 0;
+}
+
+static int process_tostring (lua_State *L) {
+  fc_process *p = luaL_checkudata(L, 1, PROCESS_BOX);
+  lua_pushfstring(L, p->reactor ? "<process %d>" : "<process closed>", (int)p->pid);
+  return 1;
+}
+
+int fc_open_process (lua_State *L) {
+  static const luaL_Reg methods[] = {{"pid", process_pid},       {"key", process_key},     {"poll", process_poll},
+                                     {"signal", process_signal}, {"close", process_close}, {NULL, NULL}};
+  static const luaL_Reg metamethods[] = {
+      {"__gc", process_close}, {"__close", process_close}, {"__tostring", process_tostring}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"spawn", process_spawn}, {NULL, NULL}};
+  fc_new_metatable(L, PROCESS_BOX, methods, metamethods);
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,225 @@
+/* files: see files.h. */
+#define _GNU_SOURCE
+#include "files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+int fc_files_mkdir (const char *path, mode_t mode, fc_error *err) {
+  if (mkdir(path, mode) < 0)
+    return fc_error_system(err, errno, "cannot make directory %s", path);
+  if (chmod(path, mode) < 0) {
+    int error = errno;
+    rmdir(path);
+    return fc_error_system(err, error, "cannot set the mode of %s", path);
+  }
+  return 0;
+}
+
+static int check_private (const char *path, fc_error *err) {
+  struct stat st;
+  if (lstat(path, &st) < 0)
+    return fc_error_system(err, errno, "cannot look at %s", path);
+  if (!S_ISDIR(st.st_mode))
+    return fc_error_set(err, "system", ENOTDIR, "%s is not a directory", path);
+  if (st.st_uid != geteuid())
+    return fc_error_set(err, "system", EPERM, "directory %s belongs to uid %u, not to us (%u)", path,
+                        (unsigned)st.st_uid, (unsigned)geteuid());
+  if (st.st_mode & (S_IWGRP | S_IWOTH))
+    return fc_error_set(err, "system", EPERM, "directory %s can be written by others (mode %04o)", path,
+                        (unsigned)(st.st_mode & 07777));
+  return 0;
+}
+
+int fc_files_mkdir_private (const char *path, fc_error *err) {
+  char part[PATH_MAX];
+  size_t length = strlen(path);
+  if (length >= sizeof part)
+    return fc_error_set(err, "system", ENAMETOOLONG, "path too long: %s", path);
+  memcpy(part, path, length + 1);
+  for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
+    *slash = '\0';
+    if (mkdir(part, 0755) < 0 && errno != EEXIST)
+      return fc_error_system(err, errno, "cannot make directory %s", part);
+    *slash = '/';
+  }
+  if (mkdir(path, 0700) < 0 && errno != EEXIST)
+    return fc_error_system(err, errno, "cannot make directory %s", path);
+  return check_private(path, err);
+}
+
+int fc_files_mkfifo (const char *path, mode_t mode, fc_error *err) {
+  if (mkfifo(path, mode) < 0)
+    return fc_error_system(err, errno, "cannot make FIFO %s", path);
+  return 0;
+}
+
+int fc_files_create (const char *path, mode_t mode, fc_error *err) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
+  if (fd < 0)
+    return fc_error_system(err, errno, "cannot make file %s", path);
+  close(fd);
+  return 0;
+}
+
+int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *err) {
+  int n = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
+  if (n < 0)
+    return fc_error_system(err, errno, "cannot open %s", path);
+  *fd = n;
+  return 0;
+}
+
+void fc_files_close (int *fd) {
+  if (*fd >= 0)
+    close(*fd);
+  *fd = -1;
+}
+
+int fc_files_unlink (const char *path, fc_error *err) {
+  if (unlink(path) < 0 && errno != ENOENT)
+    return fc_error_system(err, errno, "cannot remove %s", path);
+  return 0;
+}
+
+int fc_files_remove_directory (const char *path, fc_error *err) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    return errno == ENOENT ? 0 : fc_error_system(err, errno, "cannot open directory %s", path);
+  DIR *directory = fdopendir(fd);
+  if (!directory) {
+    int error = errno;
+    close(fd);
+    return fc_error_system(err, error, "cannot read directory %s", path);
+  }
+  for (struct dirent *entry; (entry = readdir(directory));) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+      continue;
+    if (unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
+      int error = errno == EISDIR ? ENOTEMPTY : errno;
+      fc_error_system(err, error, "cannot remove %s/%s", path, entry->d_name);
+      closedir(directory);
+      return -1;
+    }
+  }
+  closedir(directory);
+  if (rmdir(path) < 0 && errno != ENOENT)
+    return fc_error_system(err, errno, "cannot remove directory %s", path);
+  return 0;
+}
+
+int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err) {
+  int fd = -1;
+  if (fc_files_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, err) < 0)
+    return -1;
+  struct stat st;
+  char *to = fc_buffer_reserve(out, limit);
+  if (!to || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+    close(fd);
+    return to ? fc_error_set(err, "system", EINVAL, "%s is not a regular file", path) : fc_error_memory(err);
+  }
+  off_t from = st.st_size > (off_t)limit ? st.st_size - (off_t)limit : 0;
+  ssize_t n = pread(fd, to, limit, from);
+  int error = errno;
+  close(fd);
+  if (n < 0)
+    return fc_error_system(err, error, "cannot read %s", path);
+  fc_buffer_commit(out, (size_t)n);
+  return 0;
+}
+
+int fc_files_absolute (const char *path, fc_buffer *out, fc_error *err) {
+  char directory[PATH_MAX] = "";
+  if (path[0] != '/' && !getcwd(directory, sizeof directory))
+    return fc_error_system(err, errno, "cannot tell the working directory");
+  const char *sides[] = {directory, path};
+  size_t before = out->length;
+  for (int i = 0; i < 2; i++) {
+    for (const char *at = sides[i]; *at;) {
+      size_t n = strcspn(at, "/");
+      if (n > 0 && !(n == 1 && *at == '.') &&
+          (fc_buffer_append(out, "/", 1) < 0 || fc_buffer_append(out, at, n) < 0))
+        return fc_error_memory(err);
+      at += n;
+      at += *at == '/';
+    }
+  }
+  if (out->length == before && fc_buffer_append(out, "/", 1) < 0)
+    return fc_error_memory(err);
+  return 0;
+}
+
+int fc_files_look (const char *path, struct stat *st, fc_error *err) {
+  if (lstat(path, st) < 0)
+    return fc_error_system(err, errno, "cannot look at %s", path);
+  return 0;
+}
+
+int fc_files_access (const char *path, int mode, fc_error *err) {
+  if (faccessat(AT_FDCWD, path, mode, AT_EACCESS) < 0)
+    return fc_error_system(err, errno, "cannot use %s", path);
+  return 0;
+}
+
+uid_t fc_files_euid (void) {
+  return geteuid();
+}
+
+int fc_files_random (void *bytes, size_t n, fc_error *err) {
+  if (getrandom(bytes, n, 0) != (ssize_t)n)
+    return fc_error_system(err, errno, "getrandom");
+  return 0;
+}
+
+int fc_files_open_pty (int *master, int *slave, fc_error *err) {
+  char name[64];
+  struct termios mode;
+  int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (m < 0)
+    return fc_error_system(err, errno, "cannot open a pseudo-terminal");
+  int s = -1;
+  if (grantpt(m) < 0 || unlockpt(m) < 0 || ptsname_r(m, name, sizeof name) != 0 ||
+      (s = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0 || tcgetattr(s, &mode) < 0)
+    goto failed;
+  cfmakeraw(&mode);
+  if (tcsetattr(s, TCSANOW, &mode) < 0)
+    goto failed;
+  *master = m;
+  *slave = s;
+  return 0;
+failed:;
+  int error = errno;
+  if (s >= 0)
+    close(s);
+  close(m);
+  return fc_error_system(err, error, "cannot set up a pseudo-terminal");
+}
+
+int fc_files_reopen (int fd, int *out, fc_error *err) {
+  char path[40];
+  struct stat st;
+  int n = -1, flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fstat(fd, &st) < 0)
+    return fc_error_system(err, errno, "descriptor %d", fd);
+  if (!S_ISREG(st.st_mode)) {   /* a file keeps its shared offset: both writers append */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    n = open(path, (flags & O_ACCMODE) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  }
+  if (n >= 0)
+    fcntl(n, F_SETFL, flags & (O_APPEND | O_NONBLOCK));
+  else
+    n = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (n < 0)
+    return fc_error_system(err, errno, "cannot duplicate descriptor %d", fd);
+  *out = n;
+  return 0;
+}

@@ -1,0 +1,52 @@
+/* files: the few operations on the file system that Lua's own library lacks. Errors name the path.
+ * No function follows a symbolic link at the last component unless it says so. */
+#ifndef FC_FILES_H
+#define FC_FILES_H
+
+#include "buffer.h"
+#include "error.h"
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#pragma GCC visibility push(hidden)
+
+/* Make a directory with exactly this mode, whatever the umask. EEXIST is an error. @see mkdir(2) */
+int fc_files_mkdir (const char *path, mode_t mode, fc_error *err);
+/* Make a directory and the missing ones above it; one that exists must be a directory of ours that
+ * nobody else can write to. @see mkdir(2) */
+int fc_files_mkdir_private (const char *path, fc_error *err);
+/* Make a FIFO. EEXIST is an error. @see mkfifo(3) */
+int fc_files_mkfifo (const char *path, mode_t mode, fc_error *err);
+/* Make an empty file; one that exists is an error. Returns a closed file. */
+int fc_files_create (const char *path, mode_t mode, fc_error *err);
+/* Open, close-on-exec, never as controlling terminal. @see open(2) */
+int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *err);
+/* Close what is open; *fd is -1 afterwards. */
+void fc_files_close (int *fd);
+/* Remove a name that is no directory; one that is gone is no error. @see unlink(2) */
+int fc_files_unlink (const char *path, fc_error *err);
+/* Remove a directory of plain entries (files, sockets, FIFOs, links) by its descriptor; deeper trees are
+ * refused (ENOTEMPTY). A directory that is gone is no error. @see unlinkat(2) */
+int fc_files_remove_directory (const char *path, fc_error *err);
+/* Append at most the last `limit` bytes of a regular file. */
+int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err);
+/* An absolute form of a path: the working directory is put before a relative one, "." and empty parts go;
+ * ".." stays, as a link may stand before it. Appended to out. */
+int fc_files_absolute (const char *path, fc_buffer *out, fc_error *err);
+/* What is at a path, the link itself where it is one. @see lstat(2) */
+int fc_files_look (const char *path, struct stat *st, fc_error *err);
+/* Whether this process may use it: mode as R_OK|W_OK|X_OK, with the effective ids. @see faccessat(2) */
+int fc_files_access (const char *path, int mode, fc_error *err);
+/* @see geteuid(2) */
+uid_t fc_files_euid (void);
+/* Fill with random bytes. @see getrandom(2) */
+int fc_files_random (void *bytes, size_t n, fc_error *err);
+/* A pseudo-terminal in raw mode; both ends are close-on-exec. @see pty(7) */
+int fc_files_open_pty (int *master, int *slave, fc_error *err);
+/* A descriptor of its own for what descriptor `fd` shows, so that flags set on one do not show on the
+ * other; where that cannot be had (a socket), a duplicate. */
+int fc_files_reopen (int fd, int *out, fc_error *err);
+
+#pragma GCC visibility pop
+#endif

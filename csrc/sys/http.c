@@ -1,0 +1,402 @@
+/* http: see http.h.
+ *
+ * libcurl tells which descriptors it wants watched (socket_changed) and when it wants to be called
+ * (timer_changed); the reactor calls back (socket_ready, timer_fired). Callbacks of libcurl never call
+ * libcurl. A descriptor stays registered from its first use until libcurl closes it. */
+#define _GNU_SOURCE
+#include "http.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { REPLY_LIMIT = 64 * 1024 * 1024 };
+
+struct fc_http_socket {
+  fc_source source;
+  fc_http_engine *engine;
+  fc_http_client *client;
+  fc_http_socket *next;          /* of the same client */
+  int fd;
+  bool idle;                     /* libcurl waits for nothing on it now */
+};
+
+/* ---- engine: libcurl on one side, the reactor on the other ---- */
+
+static void collect_done (fc_http_engine *e) {
+  CURLMsg *message;
+  int left;
+  while ((message = curl_multi_info_read(e->multi, &left))) {
+    if (message->msg != CURLMSG_DONE)
+      continue;
+    fc_http_request *q = NULL;
+    CURL *easy = message->easy_handle;
+    CURLcode result = message->data.result;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&q);
+    if (!q)   /* the handle that only buries dead connections */
+      continue;
+    long os_errno = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &q->status);
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
+    curl_multi_remove_handle(e->multi, easy);
+    q->result = result;
+    q->os_errno = (int)os_errno;
+    q->state = FC_HTTP_DONE;
+    fc_wake_fire(e->reactor, &q->wake);
+  }
+}
+
+static void act (fc_http_engine *e, curl_socket_t fd, int events) {
+  int running;
+  curl_multi_socket_action(e->multi, fd, events, &running);
+  collect_done(e);
+}
+
+static void socket_ready (fc_source *source, uint32_t events) {
+  fc_http_socket *s = (fc_http_socket *)((char *)source - offsetof(fc_http_socket, source));
+  int what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+             (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+  if (s->idle) {   /* hung up between requests; libcurl finds it dead before it would use it again */
+    fc_reactor_unwatch(s->engine->reactor, source);
+    return;
+  }
+  act(s->engine, s->fd, what);
+}
+
+static void timer_fired (fc_timer *timer) {
+  fc_http_engine *e = (fc_http_engine *)((char *)timer - offsetof(fc_http_engine, timer));
+  act(e, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int timer_changed (CURLM *multi, long ms, void *data) {
+  fc_http_engine *e = data;
+  (void)multi;
+  fc_timer_arm(e->reactor, &e->timer, ms < 0 ? FC_NEVER : fc_now() + (double)ms / 1e3);
+  return 0;
+}
+
+static void close_directory (fc_http_request *q) {
+  if (q->directory_fd >= 0)
+    close(q->directory_fd);
+  q->directory_fd = -1;
+}
+
+static int socket_changed (CURL *easy, curl_socket_t fd, int what, void *data, void *of_socket) {
+  fc_http_engine *e = data;
+  fc_http_socket *s = (size_t)fd < e->sockets_size ? e->sockets[fd] : NULL;
+  fc_http_request *q = NULL;
+  fc_error err;
+  (void)of_socket;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&q);
+  if (q)
+    close_directory(q);
+  if (!s)
+    return 0;
+  s->idle = what == CURL_POLL_REMOVE;
+  if (s->idle)
+    return 0;   /* the next request wants it again: it stays registered */
+  uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+  int rc = s->source.registered ? fc_reactor_change(e->reactor, &s->source, events, &err)
+                                : fc_reactor_watch(e->reactor, &s->source, fd, events, socket_ready, &err);
+  return rc < 0 ? -1 : 0;
+}
+
+/* ---- connections ---- */
+
+/* A path longer than sun_path is reached through a descriptor of its directory. */
+static int fill_address (fc_http_request *q, struct sockaddr_un *address) {
+  const char *path = q->client->path;
+  size_t length = strlen(path);
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  if (length < sizeof address->sun_path) {
+    memcpy(address->sun_path, path, length);
+    return 0;
+  }
+  char directory[PATH_MAX];
+  const char *slash = strrchr(path, '/');
+  if (!slash || length >= sizeof directory) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(directory, path, (size_t)(slash - path));
+  directory[slash - path] = '\0';
+  close_directory(q);
+  q->directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (q->directory_fd < 0)
+    return -1;
+  int n = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", q->directory_fd, slash + 1);
+  if (n >= (int)sizeof address->sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  return 0;
+}
+
+static fc_http_socket *remember_socket (fc_http_client *c, int fd) {
+  fc_http_engine *e = c->engine;
+  if ((size_t)fd >= e->sockets_size) {
+    size_t size = e->sockets_size ? e->sockets_size : 64;
+    while (size <= (size_t)fd)
+      size *= 2;
+    fc_http_socket **sockets = realloc(e->sockets, size * sizeof(fc_http_socket *));
+    if (!sockets)
+      return NULL;
+    memset(sockets + e->sockets_size, 0, (size - e->sockets_size) * sizeof(fc_http_socket *));
+    e->sockets = sockets;
+    e->sockets_size = size;
+  }
+  fc_http_socket *s = calloc(1, sizeof *s);
+  if (s) {
+    *s = (fc_http_socket){.engine = e, .client = c, .next = c->sockets, .fd = fd};
+    c->sockets = s;
+    e->sockets[fd] = s;
+  }
+  return s;
+}
+
+/* May change the address (documented by libcurl), which lifts its limit on the path's length. */
+static curl_socket_t open_socket (void *data, curlsocktype purpose, struct curl_sockaddr *address) {
+  fc_http_request *q = data;
+  struct sockaddr_un unix_address;
+  (void)purpose;
+  if (q->client->closing)
+    return CURL_SOCKET_BAD;
+  if (fill_address(q, &unix_address) < 0) {
+    q->os_errno = errno;
+    return CURL_SOCKET_BAD;
+  }
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 || !remember_socket(q->client, fd)) {
+    if (fd >= 0)
+      close(fd);
+    return CURL_SOCKET_BAD;
+  }
+  memcpy(&address->addr, &unix_address, sizeof unix_address);
+  address->addrlen = sizeof unix_address;
+  return fd;
+}
+
+static int close_socket (void *data, curl_socket_t fd) {
+  fc_http_engine *e = data;
+  fc_http_socket *s = (size_t)fd < e->sockets_size ? e->sockets[fd] : NULL;
+  if (s) {
+    fc_reactor_unwatch(e->reactor, &s->source);
+    e->sockets[fd] = NULL;
+    for (fc_http_socket **at = &s->client->sockets; *at; at = &(*at)->next)
+      if (*at == s) {
+        *at = s->next;
+        break;
+      }
+    free(s);
+  }
+  return close(fd);
+}
+
+static size_t take_reply (char *bytes, size_t size, size_t count, void *data) {
+  fc_http_request *q = data;
+  size_t n = size * count;
+  if (q->reply.length + n > REPLY_LIMIT) {
+    q->too_large = true;
+    return 0;
+  }
+  return fc_buffer_append(&q->reply, bytes, n) < 0 ? 0 : n;
+}
+
+/* ---- engine ---- */
+
+int fc_http_engine_open (fc_http_engine *e, fc_reactor *r, fc_error *err) {
+  *e = (fc_http_engine){.reactor = r};
+  if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
+    return fc_error_set(err, "http", 0, "libcurl cannot be initialised");
+  e->multi = curl_multi_init();
+  const char *const headers[] = {"Host: localhost", "Content-Type: application/json", "Accept: application/json",
+                                 "Expect:"};
+  bool complete = e->multi != NULL;
+  for (size_t i = 0; complete && i < sizeof headers / sizeof *headers; i++) {
+    struct curl_slist *list = curl_slist_append(e->headers, headers[i]);
+    complete = list != NULL;
+    e->headers = list ? list : e->headers;
+  }
+  if (!complete || fc_timer_open(r, &e->timer, timer_fired, err) < 0) {
+    fc_http_engine_close(e);
+    return fc_error_memory(err);
+  }
+  curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, socket_changed);
+  curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e);
+  curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, timer_changed);
+  curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e);
+  return 0;
+}
+
+void fc_http_engine_close (fc_http_engine *e) {
+  if (!e->reactor)
+    return;
+  if (e->multi)
+    curl_multi_cleanup(e->multi);
+  fc_timer_close(e->reactor, &e->timer);
+  curl_slist_free_all(e->headers);
+  free(e->sockets);
+  curl_global_cleanup();
+  *e = (fc_http_engine){0};
+}
+
+/* ---- client ---- */
+
+int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path, fc_error *err) {
+  *c = (fc_http_client){0};
+  c->path = strdup(path);
+  if (!c->path)
+    return fc_error_memory(err);
+  c->engine = e;
+  snprintf(c->host, sizeof c->host, "http://vm-%lu", ++e->last_client);
+  e->clients++;
+  curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, e->clients * 4 + 16);
+  return 0;
+}
+
+/* libcurl has no call to close one idle connection. But it looks whether a connection is dead before it
+ * would use it again, and closes it then: so make them dead and ask for one. */
+static void bury_connections (fc_http_client *c) {
+  CURL *easy = curl_easy_init();
+  if (!easy)
+    return;
+  fc_http_request asks = {.client = c, .directory_fd = -1};
+  char url[48];
+  for (fc_http_socket *s = c->sockets; s; s = s->next)
+    shutdown(s->fd, SHUT_RDWR);
+  snprintf(url, sizeof url, "%s/", c->host);
+  curl_easy_setopt(easy, CURLOPT_URL, url);
+  curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, c->host);
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &asks);
+  curl_multi_add_handle(c->engine->multi, easy);
+  act(c->engine, CURL_SOCKET_TIMEOUT, 0);
+  curl_multi_remove_handle(c->engine->multi, easy);
+  curl_easy_cleanup(easy);
+}
+
+void fc_http_client_close (fc_http_client *c) {
+  fc_http_engine *e = c->engine;
+  if (!e)
+    return;
+  c->closing = true;
+  while (c->requests)
+    fc_http_request_close(c->requests);
+  if (c->sockets && fc_reactor_is_ours(e->reactor))
+    bury_connections(c);
+  for (fc_http_socket *s = c->sockets; s; s = s->next)   /* none, unless we are a forked child */
+    e->sockets[s->fd] = NULL;
+  while (c->sockets) {
+    fc_http_socket *s = c->sockets;
+    c->sockets = s->next;
+    fc_reactor_unwatch(e->reactor, &s->source);
+    free(s);
+  }
+  e->clients--;
+  free(c->path);
+  *c = (fc_http_client){0};
+}
+
+/* ---- request ---- */
+
+int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) {
+  *q = (fc_http_request){.directory_fd = -1};
+  q->easy = curl_easy_init();
+  if (!q->easy)
+    return fc_error_memory(err);
+  curl_easy_setopt(q->easy, CURLOPT_PRIVATE, q);
+  curl_easy_setopt(q->easy, CURLOPT_UNIX_SOCKET_PATH, c->host);   /* any name: open_socket puts the real one */
+  curl_easy_setopt(q->easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(q->easy, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN, 365L * 86400);
+  curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, c->engine->headers);
+  curl_easy_setopt(q->easy, CURLOPT_ERRORBUFFER, q->problem);
+  curl_easy_setopt(q->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+  curl_easy_setopt(q->easy, CURLOPT_OPENSOCKETDATA, q);
+  curl_easy_setopt(q->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+  curl_easy_setopt(q->easy, CURLOPT_CLOSESOCKETDATA, c->engine);
+  curl_easy_setopt(q->easy, CURLOPT_WRITEFUNCTION, take_reply);
+  curl_easy_setopt(q->easy, CURLOPT_WRITEDATA, q);
+  fc_wake_open(c->engine->reactor, &q->wake);
+  q->client = c;
+  q->next = c->requests;
+  c->requests = q;
+  return 0;
+}
+
+int fc_http_request_start (fc_http_request *q, const char *method, const char *path, const char *body,
+                           size_t length, fc_error *err) {
+  char url[2048];
+  fc_http_engine *e = q->client->engine;
+  if (snprintf(url, sizeof url, "%s%s", q->client->host, path) >= (int)sizeof url)
+    return fc_error_set(err, "http", ENAMETOOLONG, "request path too long: %.80s…", path);
+  fc_buffer_clear(&q->body);
+  fc_buffer_clear(&q->reply);
+  if (body && fc_buffer_append(&q->body, body, length) < 0)
+    return fc_error_memory(err);
+  q->too_large = false;
+  q->status = 0;
+  q->os_errno = 0;
+  q->problem[0] = '\0';
+  CURLcode rc = CURLE_OK;
+  if (body) {
+    rc = curl_easy_setopt(q->easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
+    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, fc_buffer_bytes(&q->body));
+  } else {
+    rc = curl_easy_setopt(q->easy, CURLOPT_HTTPGET, 1L);
+  }
+  if (rc != CURLE_OK || curl_easy_setopt(q->easy, CURLOPT_CUSTOMREQUEST, method) != CURLE_OK ||
+      curl_easy_setopt(q->easy, CURLOPT_URL, url) != CURLE_OK)
+    return fc_error_memory(err);
+  CURLMcode mc = curl_multi_add_handle(e->multi, q->easy);
+  if (mc != CURLM_OK)
+    return fc_error_set(err, "http", 0, "libcurl: %s", curl_multi_strerror(mc));
+  q->state = FC_HTTP_RUNNING;
+  act(e, CURL_SOCKET_TIMEOUT, 0);   /* it asked to be called at once; it may even be done after this */
+  return 0;
+}
+
+void fc_http_request_cancel (fc_http_request *q) {
+  if (q->state == FC_HTTP_RUNNING)
+    curl_multi_remove_handle(q->client->engine->multi, q->easy);
+  q->state = FC_HTTP_IDLE;
+  close_directory(q);
+}
+
+int fc_http_request_result (const fc_http_request *q, fc_error *err) {
+  if (q->result == CURLE_OK)
+    return 0;
+  if (q->too_large)
+    return fc_error_set(err, "http", EMSGSIZE, "the reply is larger than %d MiB", REPLY_LIMIT >> 20);
+  if (q->result == CURLE_COULDNT_CONNECT && q->os_errno)
+    return fc_error_system(err, q->os_errno, "cannot connect to %s", q->client->path), err->code = "connect", -1;
+  return fc_error_set(err, "http", 0, "%s", q->problem[0] ? q->problem : curl_easy_strerror(q->result));
+}
+
+void fc_http_request_close (fc_http_request *q) {
+  fc_http_client *c = q->client;
+  if (!c)
+    return;
+  fc_http_request_cancel(q);
+  curl_easy_cleanup(q->easy);
+  fc_wake_close(c->engine->reactor, &q->wake);
+  for (fc_http_request **at = &c->requests; *at; at = &(*at)->next)
+    if (*at == q) {
+      *at = q->next;
+      break;
+    }
+  fc_buffer_free(&q->body);
+  fc_buffer_free(&q->reply);
+  *q = (fc_http_request){.directory_fd = -1};
+}

@@ -1,0 +1,205 @@
+/* process: see process.h.
+ *
+ * clone() with CLONE_VM|CLONE_VFORK: the child borrows the memory and runs on a stack of its own until
+ * it execs, so a large heap costs nothing, and a failure comes back in memory. It shares the memory
+ * with a stopped parent: between clone and exec it makes plain system calls and touches nothing else. */
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { STACK_SIZE = 64 * 1024, GUARD_SIZE = 4096, SIGNALS = 64 };
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+
+typedef struct {
+  const fc_process_spec *spec;
+  struct rlimit no_file;
+  const char *volatile step;   /* what the child was doing */
+  volatile int error;          /* why it failed; 0 while it has not */
+} child_plan;
+
+/* The kernel's structure, as glibc refuses the two signals it keeps for itself. */
+struct kernel_sigaction { void *handler; unsigned long flags; void *restorer; uint64_t mask; };
+
+/* ---- in the child: system calls only ---- */
+
+static void child_reset_signals (void) {
+  for (long n = 1; n <= SIGNALS; n++) {
+    struct kernel_sigaction action = {0};
+    if (n == SIGKILL || n == SIGSTOP)
+      continue;
+    if (syscall(SYS_rt_sigaction, n, NULL, &action, sizeof action.mask) == 0 && action.handler != SIG_DFL) {
+      action = (struct kernel_sigaction){.handler = (void *)SIG_DFL};
+      syscall(SYS_rt_sigaction, n, &action, NULL, sizeof action.mask);
+    }
+  }
+}
+
+static int child_set_stdio (const int stdio[3]) {
+  int from[3];
+  for (int i = 0; i < 3; i++) {   /* out of the way of 0, 1, 2, or one would overwrite the next */
+    from[i] = stdio[i];
+    if (from[i] < 3 && from[i] != i && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3)) < 0)
+      return -1;
+  }
+  for (int i = 0; i < 3; i++) {
+    if (from[i] == i ? fcntl(i, F_SETFD, 0) < 0 : dup2(from[i], i) < 0)
+      return -1;
+  }
+  return 0;
+}
+
+static int child_close_others (void) {
+  if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+    return 0;
+  if (errno != ENOSYS && errno != EINVAL)
+    return -1;
+  struct rlimit limit;   /* kernels before 5.11 */
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+    return -1;
+  for (rlim_t fd = 3; fd < limit.rlim_cur; fd++)
+    fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+  return 0;
+}
+
+static int child_main (void *argument) {
+  child_plan *plan = argument;
+  const fc_process_spec *spec = plan->spec;
+  uint64_t no_signals = 0;
+
+  plan->step = "setsid";
+  if (setsid() < 0)
+    goto failed;
+  plan->step = "set up standard streams";
+  if (child_set_stdio(spec->stdio) < 0)
+    goto failed;
+  plan->step = "close_range";
+  if (child_close_others() < 0)
+    goto failed;
+  plan->step = "set RLIMIT_NOFILE";
+  if (spec->no_file > 0 && syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &plan->no_file, NULL) < 0)
+    goto failed;
+  plan->step = "change directory";
+  if (spec->cwd && chdir(spec->cwd) < 0)
+    goto failed;
+  child_reset_signals();
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof no_signals);
+  plan->step = "exec";
+  execve(spec->path, spec->argv, spec->envp);
+failed:
+  plan->error = errno ? errno : EIO;
+  _exit(127);
+}
+
+/* ---- in the parent ---- */
+
+static int start_child (child_plan *plan, pid_t *pid, int *pidfd, fc_error *err) {
+  uint64_t all = ~UINT64_C(0), before;
+  char *stack = mmap(NULL, STACK_SIZE + GUARD_SIZE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED)
+    return fc_error_system(err, errno, "cannot map a stack");
+  mprotect(stack, GUARD_SIZE, PROT_NONE);
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  int id = clone(child_main, stack + STACK_SIZE + GUARD_SIZE,
+                 CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, plan, pidfd);
+  int error = errno;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+  munmap(stack, STACK_SIZE + GUARD_SIZE);
+  if (id < 0)
+    return fc_error_system(err, error, "clone");
+  *pid = id;
+  if (plan->error == 0)
+    return 0;
+  siginfo_t info;
+  waitid(P_PIDFD, (id_t)*pidfd, &info, WEXITED);
+  close(*pidfd);
+  return fc_error_system(err, plan->error, "cannot %s %s", plan->step, plan->spec->path);
+}
+
+static void process_ready (fc_source *source, uint32_t events) {
+  fc_process *p = (fc_process *)((char *)source - offsetof(fc_process, source));
+  (void)events;
+  fc_process_poll(p);
+}
+
+int fc_process_start (fc_process *p, fc_reactor *r, const fc_process_spec *spec, fc_error *err) {
+  child_plan plan = {.spec = spec};
+  if (spec->no_file > 0) {
+    struct rlimit now;
+    rlim_t wanted = (rlim_t)spec->no_file;
+    if (getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_max < wanted)
+      wanted = now.rlim_max;
+    plan.no_file = (struct rlimit){wanted, wanted};
+  }
+  pid_t pid = -1;
+  int pidfd = -1;
+  if (start_child(&plan, &pid, &pidfd, err) < 0)
+    return -1;
+  *p = (fc_process){.reactor = r, .pid = pid, .pidfd = pidfd, .state = FC_PROCESS_ALIVE};
+  fc_wake_open(r, &p->wake);
+  if (fc_reactor_watch(r, &p->source, pidfd, EPOLLIN, process_ready, err) < 0) {
+    siginfo_t info;
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+    fc_process_close(p);
+    return -1;
+  }
+  return 0;
+}
+
+fc_process_state fc_process_poll (fc_process *p) {
+  if (p->state != FC_PROCESS_ALIVE || !fc_reactor_is_ours(p->reactor))
+    return p->state;
+  siginfo_t info = {0};
+  int rc = waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG);
+  if (rc == 0 && info.si_pid == 0)
+    return p->state;
+  if (rc < 0 && errno != ECHILD)
+    return p->state;
+  if (rc < 0) {   /* reaped by the host program, or SIGCHLD is ignored: alive until the pidfd says not */
+    if (syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) == 0 || errno != ESRCH)
+      return p->state;
+    p->state = FC_PROCESS_UNKNOWN;
+  } else {
+    p->state = info.si_code == CLD_EXITED ? FC_PROCESS_EXITED : FC_PROCESS_SIGNALED;
+    p->status = info.si_status;
+  }
+  fc_reactor_unwatch(p->reactor, &p->source);
+  close(p->pidfd);
+  p->pidfd = -1;
+  fc_wake_fire(p->reactor, &p->wake);
+  return p->state;
+}
+
+int fc_process_signal (fc_process *p, int signal, fc_error *err) {
+  if (p->pidfd < 0)
+    return 0;
+  if (syscall(SYS_pidfd_send_signal, p->pidfd, signal, NULL, 0) < 0 && errno != ESRCH)
+    return fc_error_system(err, errno, "cannot send signal %d to process %d", signal, (int)p->pid);
+  return 0;
+}
+
+void fc_process_close (fc_process *p) {
+  if (!p->reactor)
+    return;
+  fc_reactor_unwatch(p->reactor, &p->source);
+  fc_wake_close(p->reactor, &p->wake);
+  if (p->pidfd >= 0)
+    close(p->pidfd);
+  p->pidfd = -1;
+  p->reactor = NULL;
+}
