@@ -66,6 +66,15 @@ describe("err.where", function ()
     assert.equal(LIBRARY .. "flows/boot.lua:2", fail().where)
   end)
 
+  it("is the beginning of a called function that has left the stack by a tail call", function ()
+    local fail = library_function("api.lua", "local e = ... ; return function () return nil, e.new { code = 'x', message = 'm' } end")
+    local line = debug.getinfo(1, "l").currentline + 1
+    local _, _, err = errors.pcall(function ()
+      return fail()
+    end)
+    assert.matches("errors_spec.lua:" .. line .. "$", err.where)
+  end)
+
   it("is absent where the library alone is on the stack", function ()
     local fail = library_function("machine.lua", "local e = ... ; return function () return (e.new { code = 'x', message = 'm' }) end")
     assert.is_nil(coroutine.wrap(fail)().where)
@@ -213,6 +222,12 @@ describe("errors.pcall", function ()
     assert.equal(line, err.where)
     assert.matches("^stack traceback:\n", err.traceback)
     assert.is_truthy(err.traceback:find(line, 1, true))
+  end)
+
+  it("takes what is no function for a failure", function ()
+    local ok, err = errors.pcall(nil)
+    assert.is_false(ok)
+    assert.equal("attempt to call a nil value", err.message)
   end)
 
   it("lets the function yield", function ()

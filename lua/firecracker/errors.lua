@@ -35,20 +35,34 @@ local function is_ours (path)
   return rest ~= nil and rest:sub(1, 6) ~= "flows/"
 end
 
+-- A line of a function, given what `debug.getinfo` says of it; nil in the library and in C.
+local function users_line (info, line)
+  local path = info.source:match "^@(.*)"
+  if info.what ~= "C" and not (path and is_ours(path)) then
+    return ("%s:%d"):format(path or info.short_src, line)
+  end
+end
+
 --- Find the user's line on the stack: the first Lua frame outside the library.
+-- A function that ends in `return f()` has left the stack; of one called by @{pcall} the line where it begins is taken.
 -- @tparam[opt=1] int level where the search begins, as in `error`
 -- @treturn[1] string `script:line`
 -- @return[2] nil (no such frame)
 function errors.where (level)
   level = (level or 1) + 1
   while true do
-    local frame = debug.getinfo(level, "Sl")
+    local frame = debug.getinfo(level, "Slf")
     if not frame then
       return nil
     end
-    local path = frame.source:match "^@(.*)"
-    if frame.currentline > 0 and not (path and is_ours(path)) then
-      return ("%s:%d"):format(path or frame.short_src, frame.currentline)
+    local line = users_line(frame, frame.currentline)
+    if frame.func == errors.pcall then
+      local _, called = debug.getlocal(level, 1)
+      local info = type(called) == "function" and debug.getinfo(called, "S")
+      line = info and users_line(info, info.linedefined)
+    end
+    if line then
+      return line
     end
     level = level + 1
   end
@@ -94,7 +108,9 @@ function errors.from (value, traceback)
     if type(value) == "string" then
       local where, message = value:match "^(.-:%d+): (.*)$"
       if where and not is_ours(where) then
-        err.where, err.message = where, message
+        local full = errors.where(2)
+        local shortened = full and where:sub(1, 3) == "..." and full:sub(3 - #where) == where:sub(4)
+        err.where, err.message = shortened and full or where, message
       end
     else
       err.value = value
@@ -118,6 +134,10 @@ local function traced (value)
   return errors.from(value, debug.traceback(nil, 2))
 end
 
+local function same (...)
+  return ...
+end
+
 --- Call a function as `pcall` does; what it raises comes back as an error object with its traceback.
 -- @tparam function fn
 -- @param ... its arguments
@@ -126,7 +146,7 @@ end
 -- @treturn[2] boolean false
 -- @treturn[2] table err
 function errors.pcall (fn, ...)
-  return xpcall(fn, traced, ...)
+  return same(xpcall(fn, traced, ...))    -- no tail call: `where` looks for this frame
 end
 
 local function judge (returned, first, second)

@@ -1,0 +1,216 @@
+--- The boot as two lists of steps, `validation` and `fcinit`, which the user reads, edits and runs; and its scripts.
+-- A flow has the verbs of its lists (@{firecracker.steps}). Those that name a step find the list by it; `append`, `prepend`
+-- and `clear` take the list's name first. `flow.validation` and `flow.fcinit` are the lists.
+-- @module firecracker.flow
+
+local errors = require "firecracker.errors"
+local handler = require "firecracker.handler"
+local steps = require "firecracker.steps"
+local text = require "firecracker.text"
+
+local flow = {}
+
+local LISTS <const> = { "validation", "fcinit" }
+
+local methods = {}
+local metatable = { __name = "firecracker.flow", __index = methods }
+
+--- Make a handler, @{firecracker.handler.new}.
+-- @function flow.handler
+flow.handler = handler.new
+
+local function refuse (message, ...)
+  errors.raise(2, { code = "flow", message = message:format(...) })
+end
+
+local function is_list (name)
+  return name == "validation" or name == "fcinit"
+end
+
+--- Make a flow.
+-- @tparam table lists `{ validation = {…}, fcinit = {…} }`; an absent one is empty
+-- @treturn table flow
+function flow.new (lists)
+  if type(lists) ~= "table" then
+    refuse("flow: table expected, got %s", type(lists))
+  end
+  for key in pairs(lists) do
+    if not is_list(key) then
+      refuse("flow.%s: unknown list%s", key, text.suggest(key, LISTS))
+    end
+  end
+  local self = setmetatable({}, metatable)
+  for _, name in ipairs(LISTS) do
+    self[name] = steps.new(name, lists[name] or {})
+  end
+  return self
+end
+
+--- Tell a flow from other values.
+-- @param value anything
+-- @treturn boolean
+function flow.is (value)
+  return getmetatable(value) == metatable
+end
+
+--- Copy a flow: the two share steps but no list.
+-- @function flow:copy
+-- @treturn table flow
+function methods:copy ()
+  local copy = flow.new { validation = self.validation, fcinit = self.fcinit }
+  copy.path = self.path
+  return copy
+end
+
+--- Add steps at the end of a list: `flow:append(list, step, …)`.
+-- @function flow:append
+
+--- Add steps at the beginning of a list: `flow:prepend(list, step, …)`.
+-- @function flow:prepend
+
+--- Empty a list: `flow:clear(list)`.
+-- @function flow:clear
+for _, verb in ipairs { "append", "prepend", "clear" } do
+  methods[verb] = function (self, name, ...)
+    if not is_list(name) then
+      refuse("%s: 'validation' or 'fcinit' expected, got %s", verb, type(name) == "string" and ("'%s'"):format(name) or type(name))
+    end
+    self[name][verb](self[name], ...)
+    return self
+  end
+end
+
+--- Add steps after the one named: `flow:append_after(name, step, …)`.
+-- @function flow:append_after
+
+--- Add steps before the one named: `flow:insert_before(name, step, …)`.
+-- @function flow:insert_before
+
+--- Replace a step: `flow:swap(step)` the one of the same name, `flow:swap(name, step, …)` the one named.
+-- @function flow:swap
+
+--- Take a step out: `flow:remove(name)`.
+-- @function flow:remove
+for _, verb in ipairs { "append_after", "insert_before", "swap", "remove" } do
+  methods[verb] = function (self, step, ...)
+    if not self:has(step) then
+      steps.unknown(steps.name_of(step), self.validation, self.fcinit)
+    end
+    for _, name in ipairs(LISTS) do
+      if self[name]:has(step) then
+        self[name][verb](self[name], step, ...)
+      end
+    end
+    return self
+  end
+end
+
+--- Replace the step of the same name, or add this one at the end of `fcinit`.
+-- @function flow:swappend
+-- @param step
+-- @return the flow
+function methods:swappend (step)
+  return self:has(step) and self:swap(step) or self:append("fcinit", step)
+end
+
+--- Tell whether a step of that name is in either list.
+-- @function flow:has
+-- @param name
+-- @treturn boolean
+function methods:has (name)
+  return self.validation:has(name) or self.fcinit:has(name)
+end
+
+--- Run the flow: `validation`, unless the config says `disable_validation`, then `fcinit`.
+-- What was pushed on the machine's undo stack since is taken back when a step fails.
+-- @function flow:run
+-- @param vm the machine
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] table err, as @{firecracker.handler.run} completes it
+function methods:run (vm)
+  local skip = type(vm) == "table" and vm.config and vm.config.disable_validation
+  return handler.run(skip and { self.fcinit } or { self.validation, self.fcinit }, vm)
+end
+
+function metatable:__tostring ()
+  local title = self.path and "flow " .. self.path or "flow"
+  return table.concat({ title, tostring(self.validation), tostring(self.fcinit) }, "\n")
+end
+
+-- Scripts ----------------------------------------------------------------------------------------------------------
+
+local function environment ()
+  return setmetatable({}, {
+    __index = _G,
+    __newindex = function (_, name)
+      refuse("assignment to global '%s' (make it local)", name)
+    end,
+  })
+end
+
+local function read (path)
+  local file <close>, problem = io.open(path, "rb")
+  if not file then
+    return nil, problem
+  end
+  local script, unreadable = file:read "a"
+  return script, unreadable and ("%s: %s"):format(path, unreadable)
+end
+
+-- As loadfile(path, "t", env), but `return fc.flow {…}` is no tail call in the scope of a variable to be closed: the
+-- script stays on the stack, and what is wrong with its lists is reported at its line.
+local function load_script (path)
+  local script, problem = read(path)
+  if not script then
+    return nil, problem
+  end
+  script = script:gsub("^\xef\xbb\xbf", ""):gsub("^#[^\n]*", "")
+  local keep_frame = script:sub(1, 1) == "\27" and "" or "local _ <close> = nil "
+  return load(keep_frame .. script, "@" .. path, "t", environment())
+end
+
+--- Run a script that returns a flow, anew at each call. It reads globals and makes none.
+-- @tparam string name a path (with a slash, or ending in `.lua`), or the name of an installed flow: `boot`
+-- @tparam[opt={}] table args what `...` is in the script
+-- @treturn[1] table flow; `flow.path` is the script
+-- @return[2] nil
+-- @treturn[2] table err; code `flow`, `where` the line of the script, `path`
+function flow.load (name, args)
+  if type(name) ~= "string" then
+    refuse("name or path of a flow expected, got %s", type(name))
+  elseif args ~= nil and type(args) ~= "table" then
+    refuse("arguments of flow '%s': table expected, got %s", name, type(args))
+  end
+  local path = name
+  if not (name:find("/", 1, true) or name:find "%.lua$") then
+    path = package.searchpath("firecracker.flows." .. name, package.path)
+    if not path then
+      return nil, errors.new {
+        code = "flow",
+        message = ("no flow '%s'"):format(name),
+        hint = "a script of your own is named by a path with a slash, or ending in .lua",
+      }
+    end
+  end
+  local chunk, problem = load_script(path)
+  if not chunk then
+    local line, what = problem:match "^[^\n]-:(%d+): (.*)$"
+    return nil, errors.new { code = "flow", message = what or problem, where = line and ("%s:%s"):format(path, line), path = path }
+  end
+  local ok, result = errors.pcall(chunk, args or {})
+  if ok and flow.is(result) then
+    result.path = path
+    return result
+  elseif ok then
+    result = errors.new { code = "flow", message = ("a flow expected, the script returned %s"):format(type(result)), where = path }
+  elseif result.code == "cancelled" then
+    error(result, 0)
+  elseif result.code == "raised" then
+    result.code = "flow"
+  end
+  result.path = result.path or path
+  return nil, result
+end
+
+return flow

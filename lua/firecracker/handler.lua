@@ -1,0 +1,136 @@
+--- A step of a flow: a name, a function of the machine, perhaps its undo. And the one way steps are run.
+-- Whatever a run pushes on the machine's undo stack is taken back, in reverse, when a step of it fails.
+-- @module firecracker.handler
+
+local errors = require "firecracker.errors"
+
+local handler = {}
+
+local metatable = { __name = "firecracker.handler" }
+
+--- Tell where a function is defined.
+-- @tparam function fn
+-- @treturn string `path:line`
+function handler.site (fn)
+  local info = debug.getinfo(fn, "S")
+  return ("%s:%d"):format(info.source:match "^@(.*)" or info.short_src, info.linedefined)
+end
+
+--- Make a handler. Called with a machine it runs on its own: `true`, or `nil, err` after taking back what it had pushed.
+-- `err.handler` is its name, `err.traceback` is there if the error was raised, `err.undone` lists what was taken back.
+-- @tparam string name
+-- @tparam function run is called as `run(vm)`; it fails by raising, by `nil, err` or by `false`
+-- @tparam[opt] function undo is pushed on the machine's undo stack once `run` has succeeded; called as `undo(vm)`
+-- @treturn table a callable `{ name =, run =, undo = }`
+function handler.new (name, run, undo)
+  local function refuse (what, value)
+    errors.raise(3, { code = "flow", message = ("%s expected, got %s"):format(what, type(value)) })
+  end
+  if type(name) ~= "string" then
+    refuse("handler: name", name)
+  elseif type(run) ~= "function" then
+    refuse(("handler '%s': function"):format(name), run)
+  elseif undo ~= nil and type(undo) ~= "function" then
+    refuse(("handler '%s': undo function"):format(name), undo)
+  end
+  return setmetatable({ name = name, run = run, undo = undo }, metatable)
+end
+
+--- Tell a handler from other values.
+-- @param value anything
+-- @treturn boolean
+function handler.is (value)
+  return getmetatable(value) == metatable
+end
+
+--- Take a value as a step: a handler is one, a bare function becomes one that is named by where it is defined.
+-- @param value
+-- @treturn[1] table handler
+-- @return[2] nil (it is neither)
+function handler.step (value)
+  if handler.is(value) then
+    return value
+  elseif type(value) == "function" then
+    return handler.new(handler.site(value), value)
+  end
+end
+
+local function now ()
+  return require("firecracker.core").now()
+end
+
+-- A log function of the user's that raises fails the step it was told about: nothing escapes past the undoing.
+local function perform (step, vm, list)
+  local began = vm.emit and now()
+  local function tell (phase, err)
+    if vm.emit then
+      vm:emit { event = "step", phase = phase, name = step.name, list = list, elapsed = now() - began, err = err }
+    end
+  end
+  local done, err, raised = errors.try(tell, "begin")
+  if done then
+    done, err, raised = errors.try(step.run, vm)
+  end
+  if done then
+    if step.undo then
+      vm:defer(step.name, step.undo)
+    end
+    done, err, raised = errors.try(tell, "end")
+  end
+  if not done then
+    if not err.handler then
+      errors.context(err, step.name).handler = step.name
+    end
+    errors.try(tell, "fail", err)
+  end
+  return done, err, raised
+end
+
+-- A handler run inside a step has taken back its own part already: its lists are continued.
+local function take_back (vm, mark, err)
+  local undone, failures = vm.undo:unwind(mark, vm)
+  err.undone = table.move(undone, 1, #undone, #(err.undone or "") + 1, err.undone or {})
+  if #failures > 0 then
+    err.undo_errors = table.move(failures, 1, #failures, #(err.undo_errors or "") + 1, err.undo_errors or {})
+  end
+end
+
+--- Run lists of steps one after the other.
+-- A raised error whose code is `cancelled` is raised again once everything is taken back.
+-- @tparam {table,...} lists lists of handlers, each perhaps with a `name`; a step may edit the lists still to come
+-- @param vm the machine
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] table err; `handler` the step that failed, `done` the names of those before it, `undone` what was taken
+-- back, `undo_errors` (if any) `{ name =, err = }` of each undo that failed
+function handler.run (lists, vm)
+  if type(vm) ~= "table" or type(vm.undo) ~= "table" then
+    errors.raise(2, { code = "flow", message = ("machine expected, got %s"):format(type(vm)) })
+  end
+  local mark, done = vm.undo:mark(), {}
+  for _, list in ipairs(lists) do
+    for _, step in ipairs(table.move(list, 1, #list, 1, {})) do
+      local ok, err, raised = perform(step, vm, list.name)
+      if not ok then
+        take_back(vm, mark, err)
+        err.done = done
+        if raised and err.code == "cancelled" then
+          error(err, 0)
+        end
+        return nil, err
+      end
+      done[#done + 1] = step.name
+    end
+  end
+  return true
+end
+
+function metatable:__call (vm)
+  return handler.run({ { self } }, vm)
+end
+
+function metatable:__tostring ()
+  return ("<handler %s, %s>"):format(self.name, handler.site(self.run))
+end
+
+return handler
