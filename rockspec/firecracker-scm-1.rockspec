@@ -45,8 +45,24 @@ build = {
 
     ["firecracker.core"] = {
       sources = {
+        "csrc/lcommon.c",
         "csrc/lcore.c",
+        "csrc/lfd.c",
+        "csrc/lfiles.c",
+        "csrc/ljson.c",
+        "csrc/lprocess.c",
+        "csrc/lreactor.c",
+        "csrc/lsignals.c",
+        "csrc/lstream.c",
+        "csrc/lwatch.c",
+        "csrc/sys/buffer.c",
         "csrc/sys/error.c",
+        "csrc/sys/files.c",
+        "csrc/sys/process.c",
+        "csrc/sys/reactor.c",
+        "csrc/sys/signals.c",
+        "csrc/sys/stream.c",
+        "csrc/sys/watch.c",
       },
       incdirs = { "csrc", "$(CJSON_INCDIR)" },
       libdirs = { "$(CJSON_LIBDIR)" },
@@ -54,9 +70,12 @@ build = {
     },
     ["firecracker.core.http"] = {
       sources = {
+        "csrc/lcommon.c",
         "csrc/lhttp.c",
+        "csrc/sys/buffer.c",
         "csrc/sys/error.c",
         "csrc/sys/http.c",
+        "csrc/sys/reactor.c",
       },
       incdirs = { "csrc", "$(CURL_INCDIR)" },
       libdirs = { "$(CURL_LIBDIR)" },

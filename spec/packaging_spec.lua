@@ -70,7 +70,7 @@ describe("the rockspec", function ()
       local out, status = sh("cp -r csrc lua scripts rockspec LICENSE " .. q .. " && cd " .. q ..
         " && unset LUA_PATH LUA_CPATH LUA_PATH_5_4 LUA_CPATH_5_4" ..
         " && LUAROCKS_CONFIG=rockspec/debian.lua luarocks --lua-version 5.4 --tree tree make && tree/bin/fclua --version")
-      assert(status == 0, out)
+      assert(status == 0, (out:gsub("gcc [^\n]*\n", "")))
     end)
   end)
 end)
