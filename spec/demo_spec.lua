@@ -3,7 +3,7 @@
 local sh = require "spec.support.sh"
 
 -- Runs the demo under a /dev of its own: nothing but null and what `nodes` makes.
-local function demo(nodes)
+local function demo (nodes)
   if select(2, sh "unshare --mount true") ~= 0 then pending "a mount namespace needs root" end
   local prepare = "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && " .. nodes
   return sh("unshare --mount sh -c " .. sh.quote(prepare .. " && exec scripts/demo"))

@@ -2,13 +2,13 @@
 
 local sh = require "spec.support.sh"
 
-local function rockspec()
+local function rockspec ()
   local spec = {}
   assert(loadfile("rockspec/firecracker-scm-1.rockspec", "t", spec))()
   return spec
 end
 
-local function lines(command)
+local function lines (command)
   local out, status = sh(command)
   assert(status == 0, command .. ": " .. out)
   local list = {}
@@ -17,12 +17,12 @@ local function lines(command)
   return list
 end
 
-local function module_of(path)
+local function module_of (path)
   return (path:gsub("^lua/", ""):gsub("^scripts/", "firecracker/flows/"):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."))
 end
 
 -- The value of a Makefile variable, as a sorted list.
-local function make_list(variable)
+local function make_list (variable)
   local out = sh "make -pnq env"
   local list = {}
   for word in assert(out:match("\n" .. variable .. " := ([^\n]*)"), variable):gmatch "%S+" do list[#list + 1] = word end

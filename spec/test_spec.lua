@@ -3,7 +3,7 @@
 local sh = require "spec.support.sh"
 
 -- Runs scripts/test on one spec of the text given; returns its output, its last line and its status.
-local function run(text, environment)
+local function run (text, environment)
   return sh.tmpdir(function (dir)
     local path = dir .. "/sample_spec.lua"
     local f = assert(io.open(path, "w"))

@@ -8,12 +8,12 @@ local results = os.getenv "SPEC_RESULTS"
 local strict = (os.getenv "SPEC_STRICT" or "") ~= ""
 local SLOWEST = 5
 
-local function kvm_usable()
+local function kvm_usable ()
   local f = io.open("/dev/kvm", "r+")
   return f and f:close()
 end
 
-local function one_line(message)
+local function one_line (message)
   return (tostring(message or "no message"):gsub("^%s+", ""):gsub("%s+$", ""):gsub("%s*\n%s*", " | "))
 end
 
@@ -24,7 +24,7 @@ return function (options)
   local file = results and assert(io.open(results, "w"))
   if file then file:setvbuf "line" end
 
-  local function name_of(element)
+  local function name_of (element)
     local names = {}
     while element and element.descriptor ~= "suite" and element.descriptor ~= "file" do
       table.insert(names, 1, element.name or element.descriptor)
@@ -33,19 +33,19 @@ return function (options)
     return one_line(table.concat(names, " "))
   end
 
-  local function note(status, name)
+  local function note (status, name)
     if counts[status] then counts[status] = counts[status] + 1 end
     if file then file:write(status, "\t", name, "\n") end
   end
 
-  local function say(word, element, name, message)
+  local function say (word, element, name, message)
     local at = element.trace and element.trace.short_src
     at = at and ("%s:%d"):format(at, element.trace.currentline) or element.name or element.descriptor
     io.write(word, " ", at, ": ", name ~= "" and name .. ": " or "", one_line(message), "\n")
     io.flush()
   end
 
-  local function skip(element, reason)
+  local function skip (element, reason)
     local name = name_of(element)
     if strict and (name:find "#kvm" or name:find "#root") and kvm_usable() then
       note("failed", name)
@@ -56,12 +56,12 @@ return function (options)
     end
   end
 
-  local function start(element)
+  local function start (element)
     note("running", name_of(element))
     return nil, true
   end
 
-  local function finish(element, _, status)
+  local function finish (element, _, status)
     times[#times + 1] = { element.duration or 0, name_of(element) }
     if status == "success" then
       note("passed", name_of(element))
@@ -74,12 +74,12 @@ return function (options)
     return nil, true
   end
 
-  local function pending(element, _, reason)
+  local function pending (element, _, reason)
     reasons[element] = tostring(reason):gsub("^[^\n]-:%d+: ", "")    -- where it stands is said anyway
     return nil, true
   end
 
-  local function failure(element, parent, message, trace)
+  local function failure (element, parent, message, trace)
     if parent and parent.randomseed then message = ("%s (--shuffle --seed=%d)"):format(message, parent.randomseed) end
     if options.verbose and trace and trace.traceback then message = message .. trace.traceback end
     say("FAIL", element, name_of(element), message)
@@ -88,7 +88,7 @@ return function (options)
     return nil, true
   end
 
-  local function suite_end()
+  local function suite_end ()
     table.sort(times, function (a, b) return a[1] > b[1] end)
     for i = 1, math.min(SLOWEST, #times) do
       io.write(("slow %.3f s  %s\n"):format(times[i][1], times[i][2]))

@@ -3,18 +3,18 @@
 
 local sh = {}
 
-function sh.quote(word)
+function sh.quote (word)
   return "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
-function sh.run(command)
+function sh.run (command)
   local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1"))
   local out = pipe:read "a"
   local _, how, status = pipe:close()
   return out, how == "signal" and 128 + status or status
 end
 
-function sh.tmpdir(fn)
+function sh.tmpdir (fn)
   local dir = assert(sh.run "mktemp -d":match "^(/%S+)\n$", "mktemp failed")
   local _ <close> = setmetatable({}, { __close = function () sh.run("rm -rf " .. sh.quote(dir)) end })
   return fn(dir)
