@@ -29,8 +29,11 @@ describe("scripts/test #scripts", function ()
   end)
 
   it("says in which spec a run died", function ()
-    local out, last, status = run [[it("a", function () end) it("dies", function () os.execute "kill -9 $PPID" end)]]
-    assert.equal("1 passed, 1 failed, 0 skipped", last)
+    local out, last, status = run [[
+      it("a", function () end)
+      it("b", function () error "why" end)
+      it("dies", function () os.execute "kill -9 $PPID" end)]]
+    assert.equal("1 passed, 2 failed, 0 skipped", last)
     assert.equal(1, status)
     assert.matches("FAIL the run ended with status 137, last in: dies\n", out)
   end)

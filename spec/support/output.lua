@@ -1,7 +1,7 @@
 -- A busted output handler: one line a failure with all that is needed to find it, each skip with its reason, the
 -- slowest five. A failure outside a test (a file, a before_each) counts as one too.
---   SPEC_RESULTS  a file that gets "running", "passed", "failed" or "skipped", a tab and the name, line by line, so
---                 that a run which dies still says where; without it the counts are printed at the end
+--   SPEC_RESULTS  a file that gets "running", "passed", "failed" or "skipped", a tab and the name, line by line, and
+--                 "end": a run that dies still says where; without it the counts are printed at the end
 --   SPEC_STRICT   a skipped spec that could have run counts as failed
 
 local results = os.getenv "SPEC_RESULTS"
@@ -93,7 +93,9 @@ return function (options)
     for i = 1, math.min(SLOWEST, #times) do
       io.write(("slow %.3f s  %s\n"):format(times[i][1], times[i][2]))
     end
-    if not file then
+    if file then
+      file:write("end\tthe end\n")
+    else
       io.write(("%d passed, %d failed, %d skipped\n"):format(counts.passed, counts.failed, counts.skipped))
     end
     io.flush()
