@@ -98,6 +98,15 @@ static int stream_line (lua_State *L) {
 }
 
 /***
+Read what there is without waiting for the reactor to tell of it.
+@function stream:fill
+*/
+static int stream_fill (lua_State *L) {
+  fc_stream_fill(check_stream(L));
+  return 0;
+}
+
+/***
 Stop reading and close the descriptor; closing twice is no error.
 @function stream:close
 */
@@ -108,7 +117,8 @@ static int stream_close (lua_State *L) {
 
 int fc_open_stream (lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"key", stream_key}, {"read", stream_read}, {"line", stream_line}, {"close", stream_close}, {NULL, NULL}};
+      {"key", stream_key},   {"read", stream_read},   {"line", stream_line},
+      {"fill", stream_fill}, {"close", stream_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", stream_close}, {"__close", stream_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", stream_open}, {NULL, NULL}};
   fc_new_metatable(L, STREAM_BOX, methods, metamethods);

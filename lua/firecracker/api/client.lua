@@ -1,0 +1,237 @@
+--- A client of Firecracker's API at a Unix socket: one method for each operation, and `request` for any other.
+-- Requests share kept connections; several at a time are possible from several tasks. libcurl is loaded at the first
+-- request. It knows nothing of processes: whoever owns one says, by `gone`, why a connection broke.
+-- @module firecracker.api.client
+
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local loop = require "firecracker.loop"
+local operations = require "firecracker.api.operations"
+
+local client = {}
+
+local methods = {}
+local metatable = { __name = "firecracker.api", __index = methods }
+
+-- Firecracker serves ten connections; its own tools stay at nine.
+local CONNECTIONS <const> = 9
+local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3
+
+--- Make a client. Nothing is connected yet.
+-- @tparam string path of the API socket; may be longer than a socket address
+-- @tparam[opt] table options `timeout` (seconds for a request that gives none, default 60), `log` (function of an event),
+-- `gone` (function: `err` when the server's process is known to be dead, else nil), `starting` (true: the server may
+-- still be on its way to listen, so a refused connection is tried again)
+-- @treturn table client; close it
+function client.new (path, options)
+  options = options or {}
+  return setmetatable({
+    path = path,
+    timeout = options.timeout or 60,
+    log = options.log,
+    gone = options.gone,
+    starting = options.starting,
+    idle = {},      -- requests to be used again
+    running = {},   -- key -> true
+    made = 0,       -- requests in all
+  }, metatable)
+end
+
+function metatable.__tostring (self)
+  return ("<api %s%s>"):format(self.path, self.closed and " (closed)" or "")
+end
+
+local function timed_out (operation, seconds)
+  return errors.new {
+    code = "timeout", operation = operation,
+    message = ("%s: no reply within %.3g s"):format(operation, seconds),
+  }
+end
+
+local function closed_error ()
+  return errors.new { code = "closed", message = "the API client is closed" }
+end
+
+-- A request of the pool, waiting for one while all are in use.
+local function take (self, deadline)
+  while #self.idle == 0 and self.made >= CONNECTIONS do
+    if not loop.park(deadline, self.idle) then
+      return nil
+    end
+  end
+  if #self.idle > 0 then
+    return table.remove(self.idle)
+  end
+  if not self.core then
+    local http = require "firecracker.core.http"
+    self.core = assert(http.client(core.reactor(), self.path))
+  end
+  self.made = self.made + 1
+  return assert(self.core:request())
+end
+
+-- Back into the pool, however the request ended.
+local in_use_metatable = {
+  __close = function (use)
+    local self = use.client
+    if not self.closed then
+      use.request:cancel()
+      self.idle[#self.idle + 1] = use.request
+      loop.fire(self.idle)
+    end
+  end,
+}
+
+-- One attempt: status and body, or nil and err ("timeout" once the deadline has come).
+local function attempt (self, request, method, path, body, deadline)
+  local ok, err = request:start(method, path, body)
+  if not ok then
+    return nil, err
+  end
+  local key = request:key()
+  local status, text = request:result()
+  self.running[key] = true
+  while status == false do
+    local fired = loop.park(deadline, key)
+    if self.closed then
+      return nil, closed_error()
+    end
+    status, text = request:result()
+    if status == false and not fired then
+      request:cancel()
+      status, text = nil, "timeout"
+    end
+  end
+  self.running[key] = nil
+  return status, text
+end
+
+-- Between bind and listen the socket exists and refuses: try again shortly, while its process lives.
+local function send (self, request, method, path, body, deadline)
+  local pause = RETRY_FIRST
+  while true do
+    local status, text = attempt(self, request, method, path, body, deadline)
+    if status or text == "timeout" then
+      return status, text
+    end
+    local refused = text.code == "connect" and text.errno == "ECONNREFUSED"
+    if not (refused and self.starting) or (self.gone and self.gone(0)) or core.now() + pause >= deadline then
+      return nil, text
+    end
+    loop.park(core.now() + pause)
+    pause = math.min(pause * 2, RETRY_LAST)
+  end
+end
+
+local function decode (text)
+  local value, err = core.json.decode(text, { null = false })
+  if value == nil then
+    err.reply = text
+  end
+  return value, err
+end
+
+-- What a reply says: the decoded body or true, or nil and an error object.
+local function judge (operation, status, text)
+  if status >= 200 and status < 300 then
+    if text == "" then
+      return true
+    end
+    local value, err = decode(text)
+    if value == nil then
+      return nil, errors.context(err, operation .. ": reply")
+    end
+    return value
+  end
+  local body = decode(text)
+  local fault = type(body) == "table" and (body.fault_message or body.error)
+    or text:match '"error"%s*:%s*"([^"]*)"'   -- its parser's own errors are not valid JSON
+    or text
+  return nil, errors.new {
+    code = "api", operation = operation, status = status, fault_message = fault,
+    message = ("%s: %s (status %d)"):format(operation, fault, status),
+  }
+end
+
+--- Send any request.
+-- @function client:request
+-- @tparam string method "GET", "PUT", "PATCH", "DELETE"
+-- @tparam string path begins with a slash
+-- @tparam[opt] table body is sent as JSON
+-- @tparam[opt] table options `timeout` in seconds
+-- @return[1] the decoded reply without its nulls; true where there is none
+-- @return[2] nil
+-- @treturn[2] err code "api" (with `status`, `fault_message`, `operation`), "timeout", "connect", "http", "json", "exited"
+function methods:request (method, path, body, options)
+  if type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/" then
+    errors.raise(2, { code = "usage", message = "request: a method and a path that begins with a slash expected" })
+  end
+  if self.closed then
+    return nil, self.gone and self.gone(0) or closed_error()
+  end
+  local text = body ~= nil and core.json.encode(body) or nil
+  local timeout = options and options.timeout or self.timeout
+  local operation = method .. " " .. path
+  local began = core.now()
+  local deadline = loop.deadline(timeout)
+  local request = take(self, deadline)
+  if not request then
+    return nil, timed_out(operation, core.now() - began)
+  end
+  local in_use <close> = setmetatable({ client = self, request = request }, in_use_metatable)
+  local status, reply = send(self, request, method, path, text, deadline)
+  local value, err
+  if status then
+    self.starting = nil
+    value, err = judge(operation, status, reply)
+  elseif reply == "timeout" then
+    err = timed_out(operation, core.now() - began)
+  else
+    err = self.gone and self.gone(1) or errors.context(reply, operation)
+    err.operation = operation
+  end
+  if self.log then
+    self.log { event = "request", level = "debug", operation = operation, status = status, err = err,
+               elapsed = core.now() - began }
+  end
+  return value, err
+end
+
+--- Close its connections; requests that run fail. Closing twice is no error.
+-- @function client:close
+function methods:close ()
+  self.closed = true
+  self.idle = {}
+  if self.core then
+    self.core:close()
+    self.core = nil
+  end
+  for key in pairs(self.running) do
+    loop.fire(key)
+  end
+end
+
+metatable.__close = methods.close
+metatable.__gc = methods.close
+
+for _, operation in ipairs(operations) do
+  local prefix, field, suffix = operation.path:match "^(.-)({[%w_]+})(.*)$"
+  methods[operation.name] = function (self, ...)
+    local path, body, options = operation.path, ...
+    if field then
+      local id
+      id, body, options = ...
+      if type(id) ~= "string" or not id:match "^[%w_]+$" then
+        errors.raise(2, { code = "usage", message = ("%s: %s must be letters, digits and underscores, got %s")
+          :format(operation.name, field:sub(2, -2), tostring(id)) })
+      end
+      path = prefix .. id .. suffix
+    end
+    if operation.body then
+      return self:request(operation.method, path, body, options)
+    end
+    return self:request(operation.method, path, nil, field and options or body)
+  end
+end
+
+return client

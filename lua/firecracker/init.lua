@@ -1,0 +1,87 @@
+--- Firecracker microVMs from Lua.
+-- What fails in the world returns `nil, err`; misuse raises. Time limits are seconds, given as `timeout`.
+-- @module firecracker
+
+local api_client = require "firecracker.api.client"
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local flow = require "firecracker.flow"
+local handler = require "firecracker.handler"
+local handlers = require "firecracker.handlers"
+local loop = require "firecracker.loop"
+local machine = require "firecracker.machine"
+local tasks = require "firecracker.tasks"
+local version = require "firecracker.version"
+
+if core.version ~= version.string then
+  error(("firecracker %s found a C core of version %s: reinstall it"):format(version.string, core.version), 0)
+end
+
+local fc = {
+  _VERSION = "firecracker " .. version.string,
+  version = version,
+  handlers = handlers,
+  handler = handler.new,
+  null = core.json.null,
+  loop = loop,
+  run = loop.run, spawn = loop.spawn, sleep = loop.sleep,
+  all = tasks.all, map = tasks.map,
+}
+
+--- The time on the clock that all time limits use.
+-- @treturn number seconds of CLOCK_MONOTONIC
+fc.now = core.now
+
+--- Mark a table as a JSON array; an empty table is an object otherwise.
+-- @function array
+-- @tparam[opt] table list
+-- @treturn table the same table
+fc.array = core.json.array
+
+--- A flow: made of lists, or a fresh copy loaded by name or path.
+-- @tparam table|string wanted `{ validation = {…}, fcinit = {…} }`, "boot", or a path
+-- @tparam[opt] table arguments handed to the script as `...`
+-- @treturn[1] table flow
+-- @return[2] nil
+-- @treturn[2] err code "flow"
+function fc.flow (wanted, arguments)
+  if type(wanted) == "string" then
+    return flow.load(wanted, arguments)
+  end
+  return flow.new(wanted)
+end
+
+--- Make a machine; nothing is started or created.
+-- @tparam table config
+-- @tparam[opt="boot"] table|string wanted a flow, its name or its path
+-- @treturn[1] table vm
+-- @return[2] nil
+-- @treturn[2] err
+fc.new = machine.new
+
+--- Make a machine and start it.
+-- @tparam table config
+-- @tparam[opt="boot"] table|string wanted a flow, its name or its path
+-- @treturn[1] table vm, its guest running
+-- @return[2] nil
+-- @treturn[2] err with `handler`, `done`, `undone`
+function fc.boot (config, wanted)
+  local vm, err = machine.new(config, wanted)
+  if not vm then
+    return nil, err
+  end
+  return vm:start()
+end
+
+--- A client of the API at a socket, without a machine.
+-- @tparam string path
+-- @tparam[opt] table options `timeout` in seconds
+-- @treturn table client; close it
+function fc.client (path, options)
+  if type(path) ~= "string" then
+    errors.raise(2, { code = "usage", message = ("client: path expected, got %s"):format(type(path)) })
+  end
+  return api_client.new(path, { timeout = options and options.timeout })
+end
+
+return fc

@@ -1,0 +1,177 @@
+--- Start Firecracker without the jailer: its own session, no inherited descriptor, its run directory as working
+-- directory. The API socket appearing races the death of the process.
+-- @module firecracker.launch.direct
+
+local console = require "firecracker.launch.console"
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local loop = require "firecracker.loop"
+
+local files = core.files
+local direct = {}
+
+-- Large limits make Firecracker grow its descriptor table at start; the jailer's default serves.
+local NO_FILE <const> = 2048
+local SOCKET_NAME <const> = "api.sock"
+local SUN_PATH <const> = 107   -- bytes of a path that fit into a socket address
+
+--- Find the program: `vmm.binary`, $FIRECRACKER, or `firecracker` on PATH.
+-- @tparam table config
+-- @treturn[1] string absolute path
+-- @return[2] nil
+-- @treturn[2] err code "spawn", with a hint
+function direct.find (config)
+  local hint = "set config.vmm.binary or $FIRECRACKER, or put firecracker on PATH"
+  local named = config.vmm.binary or os.getenv "FIRECRACKER"
+  if named and named ~= "" then
+    local ok, err = files.access(named, "x")
+    if not ok then
+      return nil, errors.new { code = "spawn", message = "cannot run the VMM: " .. err.message, errno = err.errno,
+                               path = named, hint = hint }
+    end
+    return files.absolute(named)
+  end
+  for directory in (os.getenv "PATH" or ""):gmatch "[^:]+" do
+    local path = directory .. "/firecracker"
+    local look = files.look(path)
+    if look and look.type ~= "directory" and files.access(path, "x") then
+      return files.absolute(path)
+    end
+  end
+  return nil, errors.new { code = "spawn", message = "firecracker is not on PATH", hint = hint }
+end
+
+--- The command line. The socket's default is named relative to the working directory, so that a deep run directory
+-- does not exceed the length of a socket address.
+-- @tparam table vm
+-- @tparam string binary
+-- @treturn {string,...} argv
+function direct.command (vm, binary)
+  local config = vm.config.vmm
+  local argv = {
+    binary, "--id", vm.id, "--api-sock", config.socket_path or SOCKET_NAME,
+    "--log-path", vm.log_path, "--level", "Warning",
+  }
+  if config.seccomp_filter then
+    table.move({ "--seccomp-filter", config.seccomp_filter }, 1, 2, #argv + 1, argv)
+  elseif config.no_seccomp then
+    argv[#argv + 1] = "--no-seccomp"
+  end
+  return table.move(config.arguments or {}, 1, #(config.arguments or {}), #argv + 1, argv)
+end
+
+local function environment_list (environment)
+  local list = {}
+  for name, value in pairs(environment or {}) do
+    list[#list + 1] = name .. "=" .. value
+  end
+  table.sort(list)
+  return list
+end
+
+-- A stale socket would make the VMM exit; a foreign one would be taken for ours.
+local function prepare_socket (vm)
+  local path = vm.config.vmm.socket_path
+  if not path then
+    vm.socket_path = vm.directory .. "/" .. SOCKET_NAME
+    return vm.directory, SOCKET_NAME
+  end
+  if #path > SUN_PATH then
+    return nil, errors.new {
+      code = "config", field = "vmm.socket_path", path = path,
+      message = ("config.vmm.socket_path: %d bytes, a socket's path has at most %d"):format(#path, SUN_PATH),
+      hint = "leave it out: the default has no such limit",
+    }
+  elseif files.look(path) then
+    return nil, errors.new {
+      code = "config", field = "vmm.socket_path", path = path, errno = "EEXIST",
+      message = ("config.vmm.socket_path: %s exists already"):format(path),
+      hint = "another VMM uses it, or one that is gone left it: remove it then",
+    }
+  end
+  vm.socket_path = path
+  vm:defer("api socket", function ()
+    return files.unlink(path)
+  end, { path = path })
+  return path:match "^(.*)/([^/]+)$"
+end
+
+-- Standard input, output and error; each a descriptor to be closed once the VMM has it.
+local function open_stdio (vm)
+  local stdio, err = {}, nil
+  stdio[1], err = files.open("/dev/null", "r")
+  if stdio[1] then
+    stdio[3], err = files.open(vm.stderr_path, "w")
+  end
+  if stdio[3] then
+    stdio[2], err = console.open(vm)
+  end
+  return stdio[2] and stdio, err
+end
+
+local function spawn (vm, binary)
+  local stdio, err = open_stdio(vm)
+  if not stdio then
+    return nil, err
+  end
+  local process
+  process, err = core.process.spawn {
+    path = binary, argv = direct.command(vm, binary), environment = environment_list(vm.config.vmm.environment),
+    cwd = vm.directory, stdio = stdio, no_file = NO_FILE,
+  }
+  for _, fd in pairs(stdio) do
+    fd:close()
+  end
+  if not process then
+    return nil, errors.new { code = "spawn", message = err.message, errno = err.errno, path = binary }
+  end
+  return process
+end
+
+--- Start the VMM and wait for its API.
+-- @tparam table vm gets `process`, `socket_path`, `log_path`, `stderr_path`
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err code "spawn", "exited", "timeout", "config" or "system"
+function direct.start (vm)
+  local binary, err = direct.find(vm.config)
+  if not binary then
+    return nil, err
+  end
+  local directory, name = prepare_socket(vm)
+  if not directory then
+    return nil, name
+  end
+  vm.log_path, vm.stderr_path = vm.directory .. "/vmm.log", vm.directory .. "/stderr.log"
+  local ok, watch
+  ok, err = files.create(vm.log_path)
+  if not ok then
+    return nil, err
+  end
+  watch, err = core.watch.open(directory, name)
+  if not watch then
+    return nil, err
+  end
+  local watched <close> = watch
+  local process
+  process, err = spawn(vm, binary)
+  if not process then
+    return nil, err
+  end
+  vm:own_process(process)
+
+  local deadline = loop.deadline(vm.config.timeouts.start)
+  while not watch:appeared() do
+    if process:poll() then
+      return nil, vm:exited_error()
+    elseif not loop.park(deadline, watch:key(), process:key()) and not watch:appeared() and not process:poll() then
+      return nil, errors.new {
+        code = "timeout", path = vm.socket_path,
+        message = "the VMM runs, but its API socket did not appear in time: " .. vm.socket_path,
+      }
+    end
+  end
+  return true
+end
+
+return direct
