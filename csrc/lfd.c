@@ -2,6 +2,11 @@
 #include "lcommon.h"
 #include "sys/files.h"
 
+/***
+Descriptors.
+@submodule firecracker.core
+*/
+
 fc_fd_box *fc_new_fd (lua_State *L) {
   fc_fd_box *box = lua_newuserdatauv(L, sizeof *box, 0);
   box->fd = -1;

@@ -8,6 +8,11 @@
 
 #define SCRATCH_BOX "firecracker.buffer"
 
+/***
+Files.
+@submodule firecracker.core
+*/
+
 /* A buffer that is freed whatever happens. */
 static int scratch_close (lua_State *L) {
   fc_buffer_free(luaL_checkudata(L, 1, SCRATCH_BOX));

@@ -20,6 +20,11 @@
 #define TREE_BOX "firecracker.json"
 #define ARRAY_BOX "firecracker.array"
 
+/***
+JSON.
+@submodule firecracker.core
+*/
+
 enum { DEPTH_LIMIT = 200 };
 
 /* A tree and a text that are freed whatever happens. */
@@ -280,7 +285,7 @@ static int json_decode (lua_State *L) {
   const char *end = text;
   s->tree = cJSON_ParseWithLengthOpts(text, length + 1, &end, 0);
   size_t at = end ? (size_t)(end - text) : 0;
-  if (s->tree)
+  if (s->tree && end)
     at += strspn(end, " \t\r\n");
   if (!s->tree || at != length) {
     fc_error err;

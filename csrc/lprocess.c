@@ -4,6 +4,11 @@
 
 #define PROCESS_BOX "firecracker.process"
 
+/***
+Processes.
+@submodule firecracker.core
+*/
+
 static fc_process *check_process (lua_State *L) {
   fc_process *p = luaL_checkudata(L, 1, PROCESS_BOX);
   luaL_argcheck(L, p->reactor, 1, "closed process");
@@ -56,7 +61,7 @@ static int process_spawn (lua_State *L) {
     lua_geti(L, 6, i + 1);
     const fc_fd_box *fd = luaL_testudata(L, -1, FC_FD_BOX);   /* the table keeps it */
     if (!fd || fd->fd < 0)
-      luaL_error(L, "spawn: stdio[%d]: open fd expected, got %s", i + 1, fd ? "closed fd" : luaL_typename(L, -1));
+      return luaL_error(L, "spawn: stdio[%d]: open fd expected, got %s", i + 1, fd ? "closed fd" : luaL_typename(L, -1));
     spec.stdio[i] = fd->fd;
     lua_pop(L, 1);
   }

@@ -7,6 +7,11 @@
 
 #define TIMER_BOX "firecracker.timer"
 
+/***
+The one place to wait.
+@submodule firecracker.core
+*/
+
 typedef struct {
   fc_reactor *reactor;   /* NULL: closed */
   fc_timer timer;

@@ -7,6 +7,11 @@
 
 #define SIGNALS_BOX "firecracker.signals"
 
+/***
+Signals.
+@submodule firecracker.core
+*/
+
 static fc_signals *check_signals (lua_State *L) {
   fc_signals *s = luaL_checkudata(L, 1, SIGNALS_BOX);
   luaL_argcheck(L, s->reactor, 1, "closed signals");

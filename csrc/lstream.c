@@ -4,6 +4,11 @@
 
 #define STREAM_BOX "firecracker.stream"
 
+/***
+Streams.
+@submodule firecracker.core
+*/
+
 enum { DEFAULT_LIMIT = 64 * 1024 };
 
 static fc_stream *check_stream (lua_State *L) {

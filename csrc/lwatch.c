@@ -3,6 +3,11 @@
 
 #define WATCH_BOX "firecracker.watch"
 
+/***
+Watches on paths.
+@submodule firecracker.core
+*/
+
 static fc_watch *check_watch (lua_State *L) {
   fc_watch *w = luaL_checkudata(L, 1, WATCH_BOX);
   luaL_argcheck(L, w->watcher, 1, "closed watch");
