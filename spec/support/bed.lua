@@ -1,0 +1,65 @@
+-- The real VMM with the guests of build/guest/test: what the integration specs share.
+local core = require "firecracker.core"
+local leaks = require "spec.support.leaks"
+
+local bed = {}
+
+local root = assert(core.files.absolute ".")
+
+--- Path of a guest: hello exit fault hang idle tick echo cad.
+function bed.guest (name)
+  return ("%s/build/guest/%s%s.elf"):format(root, name == "hello" and "" or "test/", name)
+end
+
+--- A configuration that boots a guest in the specs' own run directory; fields of `more` go on top.
+function bed.config (name, more)
+  local config = {
+    run_dir = leaks.run_dir,
+    boot_source = { kernel_image_path = bed.guest(name) },
+    timeouts = { shutdown = 0 },   -- most of these guests hear no Ctrl-Alt-Del
+  }
+  for key, value in pairs(more or {}) do
+    config[key] = value
+  end
+  return config
+end
+
+--- A path that is taken by nothing, in a directory that is there.
+function bed.scratch (name)
+  return ("/tmp/firecracker-lua-spec-%s-%s"):format(core.files.random_hex(4), name)
+end
+
+--- Write a file and return its path.
+function bed.write (path, text)
+  local file <close> = assert(io.open(path, "w"))
+  assert(file:write(text))
+  return path
+end
+
+--- Whole content of a file.
+function bed.read (path)
+  local file <close> = assert(io.open(path))
+  return file:read "a"
+end
+
+--- A console that collects: a function for `config.console`, and one that gives the text so far.
+function bed.collector ()
+  local parts = {}
+  return function (bytes) parts[#parts + 1] = bytes end, function () return table.concat(parts) end
+end
+
+--- Wait until a condition holds; fails after ten seconds.
+function bed.eventually (condition, what)
+  local loop = require "firecracker.loop"
+  local deadline = core.now() + 10
+  repeat
+    local value = condition()
+    if value then
+      return value
+    end
+    loop.sleep(0.005)
+  until core.now() > deadline
+  error("never came: " .. what, 2)
+end
+
+return bed

@@ -1,0 +1,102 @@
+-- What must be the same before and after every integration spec: child processes, descriptors, run directory, mounts,
+-- links, cgroups. In a describe block:
+--
+--   leaks.check(before_each, after_each, teardown)
+
+local core = require "firecracker.core"
+
+local leaks = {}
+
+local function own_pid ()
+  local file <close> = assert(io.open "/proc/self/stat")
+  return file:read "n"
+end
+
+--- A run directory of the specs' own.
+leaks.run_dir = "/tmp/firecracker-lua-spec-" .. own_pid()
+
+local COMMAND = [[
+pid=%d
+section() { echo "[$1]"; }
+section children
+for task in /proc/$pid/task/*/children; do
+  for child in $(cat $task); do [ $child = $$ ] || echo "$child $(tr '\0' ' ' </proc/$child/cmdline | cut -c1-120)"; done
+done
+section descriptors
+ls -l /proc/$pid/fd 2>/dev/null | sed -n 's/.* \([0-9]*\) -> \(.*\)/\1 \2/p' | sort -n
+section run_dir
+find '%s' -mindepth 1 2>/dev/null | sort
+section mounts
+cut -d' ' -f5 /proc/$pid/mountinfo | sort
+section links
+ls /sys/class/net
+section cgroups
+find /sys/fs/cgroup -maxdepth 4 -type d 2>/dev/null | sort
+]]
+
+local function snapshot ()
+  local path = os.tmpname()
+  -- to a file: a pipe would be a descriptor of ours
+  os.execute(("{ %s } >%s"):format(COMMAND:format(own_pid(), leaks.run_dir), path))
+  local file <close> = assert(io.open(path))
+  local sections, name = {}, nil
+  for line in file:lines() do
+    local title = line:match "^%[(.*)%]$"
+    if title then
+      name = title
+      sections[name] = {}
+    else
+      sections[name][line] = true
+    end
+  end
+  os.remove(path)
+  return sections
+end
+
+-- What is opened once for a whole process and stays: inotify, libcurl's own pair.
+local function warm_up ()
+  assert(core.watch.open("/", "nothing")):close()
+  assert(require "firecracker.core.http".client(core.reactor(), "/nothing")):close()
+end
+
+local taken
+
+local function before ()
+  warm_up()
+  collectgarbage()
+  collectgarbage()
+  taken = snapshot()
+end
+
+local function after ()
+  collectgarbage()
+  collectgarbage()
+  local now, found = snapshot(), {}
+  for section, lines in pairs(now) do
+    for line in pairs(lines) do
+      if not taken[section][line] then
+        found[#found + 1] = ("left behind in %s: %s"):format(section, line)
+      end
+    end
+    for line in pairs(taken[section]) do
+      if not lines[line] then
+        found[#found + 1] = ("gone from %s: %s"):format(section, line)
+      end
+    end
+  end
+  table.sort(found)
+  if #found > 0 then
+    error(table.concat(found, "\n"), 0)
+  end
+end
+
+--- Check around every spec of a block.
+function leaks.check (before_each, after_each, teardown)
+  before_each(before)
+  after_each(after)
+  teardown(function ()
+    assert(core.files.remove_directory(leaks.run_dir))
+  end)
+end
+
+return leaks
