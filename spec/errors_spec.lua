@@ -7,9 +7,9 @@ local function here ()
   return ("%s:%d"):format(frame.source:sub(2), frame.currentline)
 end
 
--- A function of the library: its chunk carries a path below the library's directory.
-local function library_function (name, code)
-  return assert(load(code, "@" .. LIBRARY .. name))(errors)
+-- A function of the library: its chunk carries a path below the library's directory. `e` is the module.
+local function library_function (name, body)
+  return assert(load(("local e = ... ; return function () %s end"):format(body), "@" .. LIBRARY .. name))(errors)
 end
 
 describe("errors.new", function ()
@@ -56,18 +56,18 @@ describe("err.where", function ()
   end)
 
   it("passes over frames of the library and of C", function ()
-    local fail = library_function("api/client.lua", "local e = ... ; return function () return (e.new { code = 'x', message = 'm' }) end")
+    local fail = library_function("api/client.lua", "return (e.new { code = 'x', message = 'm' })")
     local _, err = pcall(fail) local line = here()
     assert.equal(line, err.where)
   end)
 
   it("counts an installed flow as the user's", function ()
-    local fail = library_function("flows/boot.lua", "local e = ... ; return function ()\nreturn (e.new { code = 'x', message = 'm' }) end")
+    local fail = library_function("flows/boot.lua", "\nreturn (e.new { code = 'x', message = 'm' })")
     assert.equal(LIBRARY .. "flows/boot.lua:2", fail().where)
   end)
 
   it("is the beginning of a called function that has left the stack by a tail call", function ()
-    local fail = library_function("api.lua", "local e = ... ; return function () return nil, e.new { code = 'x', message = 'm' } end")
+    local fail = library_function("api.lua", "return nil, e.new { code = 'x', message = 'm' }")
     local line = debug.getinfo(1, "l").currentline + 1
     local _, _, err = errors.pcall(function ()
       return fail()
@@ -76,7 +76,7 @@ describe("err.where", function ()
   end)
 
   it("is absent where the library alone is on the stack", function ()
-    local fail = library_function("machine.lua", "local e = ... ; return function () return (e.new { code = 'x', message = 'm' }) end")
+    local fail = library_function("machine.lua", "return (e.new { code = 'x', message = 'm' })")
     assert.is_nil(coroutine.wrap(fail)().where)
   end)
 
@@ -199,7 +199,7 @@ describe("errors.raise", function ()
 
   it("passes over frames of the library", function ()
     local line
-    local check = library_function("config/init.lua", "local e = ... ; return function () e.raise(1, { code = 'x', message = 'm' }) end")
+    local check = library_function("config/init.lua", "e.raise(1, { code = 'x', message = 'm' })")
     local err = raised(function ()
       line = here() check()
       return nil

@@ -162,7 +162,8 @@ local function judge (returned, first, second)
   return nil, errors.new { code = "failed", message = tostring(second) }
 end
 
---- Call a step and judge what it returns: nothing or a true value is success; `nil, err`, `false, err` and `false` are not.
+--- Call a step and judge what it returns.
+-- Nothing or a true value is success; `nil, err`, `false, err` and `false` are not.
 -- @tparam function fn
 -- @param ... its arguments
 -- @treturn[1] boolean true

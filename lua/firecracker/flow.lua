@@ -1,6 +1,6 @@
 --- The boot as two lists of steps, `validation` and `fcinit`, which the user reads, edits and runs; and its scripts.
--- A flow has the verbs of its lists (@{firecracker.steps}). Those that name a step find the list by it; `append`, `prepend`
--- and `clear` take the list's name first. `flow.validation` and `flow.fcinit` are the lists.
+-- A flow has the verbs of its lists (@{firecracker.steps}). Those that name a step find the list by it; `append`,
+-- `prepend` and `clear` take the list's name first. `flow.validation` and `flow.fcinit` are the lists.
 -- @module firecracker.flow
 
 local errors = require "firecracker.errors"
@@ -73,7 +73,8 @@ end
 for _, verb in ipairs { "append", "prepend", "clear" } do
   methods[verb] = function (self, name, ...)
     if not is_list(name) then
-      refuse("%s: 'validation' or 'fcinit' expected, got %s", verb, type(name) == "string" and ("'%s'"):format(name) or type(name))
+      local got = type(name) == "string" and ("'%s'"):format(name) or type(name)
+      refuse("%s: 'validation' or 'fcinit' expected, got %s", verb, got)
     end
     self[name][verb](self[name], ...)
     return self
@@ -195,15 +196,17 @@ function flow.load (name, args)
   end
   local chunk, problem = load_script(path)
   if not chunk then
-    local line, what = problem:match "^[^\n]-:(%d+): (.*)$"
-    return nil, errors.new { code = "flow", message = what or problem, where = line and ("%s:%s"):format(path, line), path = path }
+    local line, message = problem:match "^[^\n]-:(%d+): (.*)$"
+    local where = line and ("%s:%s"):format(path, line)
+    return nil, errors.new { code = "flow", message = message or problem, where = where, path = path }
   end
   local ok, result = errors.pcall(chunk, args or {})
   if ok and flow.is(result) then
     result.path = path
     return result
   elseif ok then
-    result = errors.new { code = "flow", message = ("a flow expected, the script returned %s"):format(type(result)), where = path }
+    local message = ("a flow expected, the script returned %s"):format(type(result))
+    result = errors.new { code = "flow", message = message, where = path }
   elseif result.code == "cancelled" then
     error(result, 0)
   elseif result.code == "raised" then

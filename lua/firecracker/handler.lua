@@ -16,7 +16,8 @@ function handler.site (fn)
   return ("%s:%d"):format(info.source:match "^@(.*)" or info.short_src, info.linedefined)
 end
 
---- Make a handler. Called with a machine it runs on its own: `true`, or `nil, err` after taking back what it had pushed.
+--- Make a handler.
+-- Called with a machine it runs on its own: `true`, or `nil, err` after taking back what it had pushed.
 -- `err.handler` is its name, `err.traceback` is there if the error was raised, `err.undone` lists what was taken back.
 -- @tparam string name
 -- @tparam function run is called as `run(vm)`; it fails by raising, by `nil, err` or by `false`

@@ -1,6 +1,6 @@
 --- A list of steps and the verbs that edit it.
--- Verbs edit in place and return the list; a verb acts on every step of the name it is given, and an unknown name raises.
--- Where a name is asked for, the handler itself will do. A step is a handler or a bare function.
+-- Verbs edit in place and return the list; a verb acts on every step of the name it is given, and an unknown name
+-- raises. Where a name is asked for, the handler itself will do. A step is a handler or a bare function.
 -- @module firecracker.steps
 
 local errors = require "firecracker.errors"
@@ -206,7 +206,11 @@ function metatable:__tostring ()
   local lines = { self.name }
   for i, step in ipairs(self) do
     local site = handler.site(step.run)
-    lines[i + 1] = ("%4d  %-" .. width .. "s  %s"):format(i, step.name, site == step.name and "" or site):gsub("%s+$", "")
+    if site == step.name then
+      lines[i + 1] = ("%4d  %s"):format(i, site)
+    else
+      lines[i + 1] = ("%4d  %s%s  %s"):format(i, step.name, (" "):rep(width - #step.name), site)
+    end
   end
   return table.concat(lines, "\n")
 end

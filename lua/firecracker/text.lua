@@ -30,7 +30,7 @@ local function distance (a, b)
 end
 
 --- Find the name a word most likely meant.
--- A third of the word may differ; a name that contains the word, or is contained in it, comes after those that are closer.
+-- A third of the word may differ. A name that contains the word, or is contained in it, comes after those.
 -- @param word what was written
 -- @tparam {string,...} list the names there are
 -- @treturn[1] string name; of equally close ones the first in the alphabet

@@ -1,7 +1,7 @@
 --- The stack of what has to be taken back.
--- Everything acquired pushes the function that gives it back. Unwinding runs them in reverse, each once, and keeps going
--- past one that fails; nothing is raised. An entry leaves the stack before it runs, so that neither a second unwinding
--- (from another task, or from the entry itself) nor a failure can run it again.
+-- Everything acquired pushes the function that gives it back. Unwinding runs them in reverse, each once, and keeps
+-- going past one that fails; nothing is raised. An entry leaves the stack before it runs, so that neither a second
+-- unwinding (from another task, or from the entry itself) nor a failure can run it again.
 -- @module firecracker.undo
 
 local errors = require "firecracker.errors"
