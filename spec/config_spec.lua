@@ -408,6 +408,16 @@ describe("config.check refuses", function ()
     end)
   end
 
+  for path, t in pairs {
+    ["metrics.emit_id"] = { metrics = { metrics_path = "/m", emit_id = true } },
+    ["metrics.properties"] = { metrics = { metrics_path = "/m", properties = {} } },
+    ["mmds_config.imds_compat"] = { mmds_config = { network_interfaces = { "eth0" }, imds_compat = true } },
+  } do
+    it("by name, what Firecracker 1.12 does not know: " .. path, function ()
+      assert.equal(("config.%s: not supported by this version (0.1.0)"):format(path), (refusal(t)))
+    end)
+  end
+
   it("a relative path where the working directory is gone", function ()
     directory, no_directory = nil, "No such file or directory"
     assert.equal("config.run_dir: no working directory: No such file or directory", (refusal { run_dir = "r" }))

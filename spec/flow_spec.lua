@@ -230,13 +230,17 @@ describe("flow.load", function ()
 
   it("finds an installed flow by its name", function ()
     script "return flow.new {}"
-    local directory, name = path:match "^(.*)/(.*)%.lua$"
-    os.execute(("mkdir -p %s/firecracker/flows"):format(directory))
-    local installed = ("%s/firecracker/flows/%s.lua"):format(directory, name)
+    local directory = path:gsub("%.lua$", "-tree")
+    local flows = directory .. "/firecracker/flows"
+    local installed = flows .. "/mine.lua"
+    os.execute("mkdir -p " .. flows)
     assert(os.rename(path, installed))
-    finally(function () os.remove(installed) end)
+    finally(function ()
+      os.remove(installed)
+      os.execute(("cd %s/.. && rmdir -p %s/firecracker/flows"):format(directory, directory:match "[^/]*$"))
+    end)
     package.path = directory .. "/?.lua;" .. package.path
-    assert.equal(installed, assert(flow.load(name)).path)
+    assert.equal(installed, assert(flow.load "mine").path)
   end)
 
   it("takes a name that ends in .lua for a path", function ()

@@ -12,10 +12,11 @@ describe("text.closest", function ()
     { "fcinit.start_vmm", "fcinit.StartVMM", "snake case" },
     { "StartVMM", "fcinit.StartVMM", "a part of the name" },
     { "machine", "machine_config", "the beginning of the name" },
-    { "the_drives", "drives", "more than the name" },
+    { "all_the_drives", "drives", "more than the name" },
     { "if", "id", "one wrong in a short word" },
     { "kernel", nil, "nothing like it" },
     { "ab", nil, "too short to guess" },
+    { "d.i", nil, "no pattern" },
     { 42, nil, "a number" },
   }
   for _, case in ipairs(cases) do
@@ -26,6 +27,10 @@ describe("text.closest", function ()
 
   it("prefers the closer name to the earlier one", function ()
     assert.equal("smt", text.closest("smtt", { "smtxx", "smt", "smtab" }))
+  end)
+
+  it("prefers the name itself to one with two letters swapped", function ()
+    assert.equal("acb", text.closest("acb", { "abc", "acb" }))
   end)
 
   it("prefers a slip to a part of a longer name", function ()

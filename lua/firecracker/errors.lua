@@ -115,7 +115,6 @@ function errors.from (value, traceback)
     else
       err.value = value
     end
-    err.where = err.where or errors.where(2)
     errors.new(err)
   end
   err.traceback = err.traceback or traceback

@@ -96,11 +96,7 @@ function values.plain (value, field)
       return result, alternative
     end
   end
-  if field.any then
-    expected = field.expected
-    got = type(value) == "string" and ("'%s'"):format(value) or type(value)
-  end
-  return nil, nil, expected, got
+  return nil, nil, field.any and field.expected or expected, got
 end
 
 return values
