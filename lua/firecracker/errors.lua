@@ -47,13 +47,13 @@ end
 -- A function that ends in `return f()` has left the stack; of one called by @{pcall} the line where it begins is taken.
 -- @tparam[opt=1] int level where the search begins, as in `error`
 -- @treturn[1] string `script:line`
--- @return[2] nil (no such frame)
+-- @return[2] nil (no such frame; a task whose function is the library's own knows where it was spawned)
 function errors.where (level)
   level = (level or 1) + 1
   while true do
     local frame = debug.getinfo(level, "Slf")
     if not frame then
-      return nil
+      return errors.origin and errors.origin()
     end
     local line = users_line(frame, frame.currentline)
     if frame.func == errors.pcall then

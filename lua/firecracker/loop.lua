@@ -30,6 +30,11 @@ local function context ()
   return state.current or state.main
 end
 
+-- A stack that holds no line of the user's belongs to a task: he wrote where it was spawned.
+function errors.origin ()
+  return state.current and state.current.where
+end
+
 ---------------------------------------------------------------------------------------------------
 -- Keys and waits. A key is what the core fires (an integer) or any Lua value given to loop.fire.
 ---------------------------------------------------------------------------------------------------
@@ -177,7 +182,7 @@ local function run_ready ()
 end
 
 local function spawn (scope, deadline, fn, ...)
-  local task = setmetatable({ scope = scope, deadline = deadline, shield = 0 }, task_metatable)
+  local task = setmetatable({ scope = scope, deadline = deadline, shield = 0, where = errors.where() }, task_metatable)
   local arguments = table.pack(...)
   task.thread = coroutine.create(function ()
     local results = table.pack(xpcall(fn, traceback, table.unpack(arguments, 1, arguments.n)))

@@ -220,11 +220,9 @@ local function settle (self)
     return
   end
   self.settling = true
-  loop.shielded(function ()
-    local names, failures = self.undo:unwind(0, self)
-    self.undo_errors = #failures > 0 and failures or self.undo_errors
-    self:emit { event = "undo", level = #failures > 0 and "error" or "debug", undone = names, errors = failures }
-  end)
+  local names, failures = self.undo:unwind(0, self)
+  self.undo_errors = #failures > 0 and failures or self.undo_errors
+  self:emit { event = "undo", level = #failures > 0 and "error" or "debug", undone = names, errors = failures }
   self.settling, self.settled = nil, true
   loop.fire(self)
 end

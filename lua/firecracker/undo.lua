@@ -5,6 +5,7 @@
 -- @module firecracker.undo
 
 local errors = require "firecracker.errors"
+local loop = require "firecracker.loop"
 
 local undo = {}
 
@@ -49,7 +50,7 @@ function stack:unwind (mark, vm)
   while #self > (mark or 0) do
     local entry = table.remove(self)
     names[#names + 1] = entry.name
-    local done, err = errors.try(entry.fn, vm, entry.record)
+    local done, err = loop.shielded(errors.try, entry.fn, vm, entry.record)
     if not done then
       failures[#failures + 1] = { name = entry.name, err = err }
     end

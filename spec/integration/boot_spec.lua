@@ -246,7 +246,7 @@ describe("#kvm a machine that cannot start", function ()
     assert.equal("validate.Cfg", err.handler)
     assert.same({}, err.undone)
     err = fails { run_dir = leaks.run_dir }
-    assert.equal("config.boot_source: required to boot: table expected, got nil", err.message)
+    assert.equal("validate.Cfg: config.boot_source: required to boot: table expected, got nil", err.message)
   end)
 
   it("names a VMM that is missing, and what to do", function ()

@@ -12,7 +12,7 @@ local version = require "firecracker.version"
 
 local config = {}
 
--- What one check carries along: `where`, the caller's line; `directory`, once asked for.
+-- What one check carries along: `where`, the caller's line.
 local function refuse (state, path, message, ...)
   message = ("%s: %s"):format(path, message:format(...))
   errors.raise(1, { code = "config", message = message, field = path, where = state.where })
@@ -41,14 +41,8 @@ local function sorted_keys (value)
 end
 
 local function absolute (state, value, path)
-  if value:sub(1, 1) == "/" then
-    return value
-  end
-  if not state.directory then
-    local directory, err = require("firecracker.core").files.cwd()
-    state.directory = directory or refuse(state, path, "no working directory: %s", err)
-  end
-  return ("%s/%s"):format(state.directory:gsub("/$", ""), (value:gsub("^%./+", "")))
+  local result, err = require("firecracker.core").files.absolute(value)
+  return result or refuse(state, path, "%s", err)
 end
 
 -- Containers -------------------------------------------------------------------------------------------------------
@@ -169,7 +163,7 @@ local function plain (state, value, field, path)
   if not fitting then
     expect(state, path, expected, got)
   end
-  if fitting.type == "path" then
+  if fitting.type == "path" or (fitting.type == "program" and result:find "/") then
     result = absolute(state, result, path)
   end
   if fitting.max_bytes and #result > fitting.max_bytes then
@@ -181,6 +175,9 @@ end
 function walk (state, value, field, path)
   if value == nil then
     value = field.default
+    if type(value) == "function" then
+      value = value()
+    end
   end
   if value == nil then
     return field.required and expect(state, path, values.expected(field), "nil") or nil

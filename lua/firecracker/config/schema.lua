@@ -3,16 +3,19 @@
 -- One record for each field:
 --
 -- - `name`, `doc`; `later = true`: known, but of a later release of this library
--- - `type`: `string`, `boolean`, `integer`, `number` (finite), `path` (made absolute), `function`,
+-- - `type`: `string`, `boolean`, `integer`, `number` (finite), `path` (made absolute), `program` (a path when it has a
+--   slash, else a name on PATH), `function`,
 --   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
 --   or `any`, alternatives of the plain types, told apart in this order and described by `expected`
--- - `required`; `default`, filled in when absent (what Firecracker itself fills in is left absent and told in `doc`)
+-- - `required`; `default`, filled in when absent, or a function that gives it (what Firecracker itself fills in is left absent and told in `doc`)
 -- - `min`, `max`: of a number, or of a list's length; `max_bytes` of a string
 -- - `enum`, with `ignore_case`; `pattern` and `key_pattern` (a map's keys), in words in `expected` and `key_expected`
 -- - `rules`: what concerns several fields at once, each `{ name, arguments… }` of @{firecracker.config.rules}
 --
 -- Names and limits of Firecracker's sections are those of its API, release 1.12.
 -- @module firecracker.config.schema
+
+local defaults = require "firecracker.config.defaults"
 
 local RESOURCE_ID <const> = "^[A-Za-z0-9_]+$"
 local RESOURCE_ID_EXPECTED <const> = "letters, digits and '_' expected"
@@ -110,7 +113,7 @@ local mmds_config = {
 }
 
 local vmm = {
-  { name = "binary", type = "path", doc = "the firecracker executable" },
+  { name = "binary", type = "program", doc = "the firecracker executable; absent: $FIRECRACKER, or by PATH" },
   { name = "socket_path", type = "path", doc = "of the API; absent: in the machine's run directory" },
   { name = "no_seccomp", type = "boolean", default = false, doc = "run the VMM without its system call filters" },
   { name = "seccomp_filter", type = "path", doc = "a filter file of your own" },
@@ -134,7 +137,7 @@ return {
   fields = {
     { name = "id", type = "string", max_bytes = 64, pattern = "^[A-Za-z0-9-]+$",
       expected = "letters, digits and '-' expected", doc = "the machine's name; absent: one is made" },
-    { name = "run_dir", type = "path", doc = "where machines keep their sockets and files; absent: by user" },
+    { name = "run_dir", type = "path", default = defaults.run_dir, doc = "where machines keep their sockets and files" },
     { name = "vmm", type = "table", fields = vmm, default = {},
       rules = { { "excludes", "no_seccomp", "seccomp_filter" } }, doc = "the VMM's process" },
     { name = "boot_source", type = "table", fields = boot_source, doc = "what the guest boots" },

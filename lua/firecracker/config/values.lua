@@ -3,8 +3,8 @@
 
 local values = {}
 
-local LUA_TYPE <const> = { path = "string", integer = "number" }
-local WORD <const> = { path = "string", json = "table", map = "table" }
+local LUA_TYPE <const> = { path = "string", program = "string", integer = "number" }
+local WORD <const> = { path = "string", program = "string", json = "table", map = "table" }
 
 --- Word what a record asks for.
 -- @tparam table field a record of the schema
@@ -58,7 +58,7 @@ end
 local function text (value, field)
   if value:find("\0", 1, true) then
     return nil, "string without NUL bytes expected", "one with them"
-  elseif field.type == "path" and value == "" then
+  elseif (field.type == "path" or field.type == "program") and value == "" then
     return nil, "path expected", "an empty string"
   elseif field.pattern and not value:find(field.pattern) then
     return nil, field.expected, ("'%s'"):format(value)

@@ -41,7 +41,7 @@ end
 -- The same for each element of a list, by its id.
 local function put_each (operation, section, id)
   return function (vm)
-    for _, body in ipairs(vm.config[section] or {}) do
+    for _, body in ipairs(vm.config[section]) do
       local api, err = api_of(vm)
       local ok
       if api then
@@ -57,7 +57,7 @@ end
 
 --- Check that the taps exist: Firecracker would create a missing one, so that a typing error became an interface.
 fcinit.setup_network = handler.new("fcinit.SetupNetwork", function (vm)
-  for i, interface in ipairs(vm.config.network_interfaces or {}) do
+  for i, interface in ipairs(vm.config.network_interfaces) do
     local name = interface.host_dev_name
     if not files.look("/sys/class/net/" .. name) then
       local field = ("network_interfaces[%d].host_dev_name"):format(i)

@@ -40,42 +40,31 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
     { "boot_source.initrd_path", config.boot_source.initrd_path, "r" },
     { "vmm.seccomp_filter", config.vmm.seccomp_filter, "r" },
   }
-  for i, drive in ipairs(config.drives or {}) do
+  for i, drive in ipairs(config.drives) do
     wanted[#wanted + 1] = { ("drives[%d].path_on_host"):format(i), drive.path_on_host, drive.is_read_only and "r" or "rw" }
   end
-  for i = 1, #wanted + 3 do
-    local check = wanted[i]
-    if check and check[2] then
-      local ok, err = check_file(check[1], check[2], check[3])
-      if not ok then
-        return nil, err
-      end
+  for _, check in ipairs(wanted) do
+    local field, path, mode = table.unpack(check, 1, 3)
+    local ok, err = true, nil
+    if path then
+      ok, err = check_file(field, path, mode)
+    end
+    if not ok then
+      return nil, err
     end
   end
   return true
 end)
 
---- Interfaces are told apart, and the metadata service has those it names.
+--- No two interfaces share a tap.
 validate.network_cfg = handler.new("validate.NetworkCfg", function (vm)
-  local taps, macs, ids = {}, {}, {}
-  for i, interface in ipairs(vm.config.network_interfaces or {}) do
-    local at = ("network_interfaces[%d]"):format(i)
-    local tap, mac = interface.host_dev_name, interface.guest_mac and interface.guest_mac:lower()
+  local taps = {}
+  for i, interface in ipairs(vm.config.network_interfaces) do
+    local at, tap = ("network_interfaces[%d]"):format(i), interface.host_dev_name
     if taps[tap] then
       return refuse(at .. ".host_dev_name", ("'%s' is used by %s as well"):format(tap, taps[tap]))
-    elseif mac and macs[mac] then
-      return refuse(at .. ".guest_mac", ("%s is used by %s as well"):format(mac, macs[mac]))
     end
-    taps[tap], ids[interface.iface_id] = at, true
-    if mac then
-      macs[mac] = at
-    end
-  end
-  local mmds = vm.config.mmds_config
-  for i, id in ipairs(mmds and mmds.network_interfaces or {}) do
-    if not ids[id] then
-      return refuse(("mmds_config.network_interfaces[%d]"):format(i), ("no network interface has the id '%s'"):format(id))
-    end
+    taps[tap] = at
   end
   return true
 end)

@@ -60,7 +60,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function console.open (vm)
-  local wanted = vm.config.console or "null"
+  local wanted = vm.config.console
   if type(wanted) == "function" then
     return open_pump(vm, wanted)
   elseif wanted == "null" then

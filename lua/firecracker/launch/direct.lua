@@ -15,7 +15,7 @@ local NO_FILE <const> = 2048
 local SOCKET_NAME <const> = "api.sock"
 local SUN_PATH <const> = 107   -- bytes of a path that fit into a socket address
 
---- Find the program: `vmm.binary`, $FIRECRACKER, or `firecracker` on PATH.
+--- Find the program: `vmm.binary`, $FIRECRACKER, or `firecracker`; a name without a slash is looked for on PATH.
 -- @tparam table config
 -- @treturn[1] string absolute path
 -- @return[2] nil
@@ -23,22 +23,23 @@ local SUN_PATH <const> = 107   -- bytes of a path that fit into a socket address
 function direct.find (config)
   local hint = "set config.vmm.binary or $FIRECRACKER, or put firecracker on PATH"
   local named = config.vmm.binary or os.getenv "FIRECRACKER"
-  if named and named ~= "" then
+  named = named and named ~= "" and named or "firecracker"
+  if named:find "/" then
     local ok, err = files.access(named, "x")
-    if not ok then
-      return nil, errors.new { code = "spawn", message = "cannot run the VMM: " .. err.message, errno = err.errno,
-                               path = named, hint = hint }
+    if ok then
+      return files.absolute(named)
     end
-    return files.absolute(named)
+    return nil, errors.new { code = "spawn", message = "cannot run the VMM: " .. err.message, errno = err.errno,
+                             path = named, hint = hint }
   end
   for directory in (os.getenv "PATH" or ""):gmatch "[^:]+" do
-    local path = directory .. "/firecracker"
+    local path = directory .. "/" .. named
     local look = files.look(path)
     if look and look.type ~= "directory" and files.access(path, "x") then
       return files.absolute(path)
     end
   end
-  return nil, errors.new { code = "spawn", message = "firecracker is not on PATH", hint = hint }
+  return nil, errors.new { code = "spawn", message = named .. " is not on PATH", hint = hint }
 end
 
 --- The command line. The socket's default is named relative to the working directory, so that a deep run directory
@@ -57,7 +58,7 @@ function direct.command (vm, binary)
   elseif config.no_seccomp then
     argv[#argv + 1] = "--no-seccomp"
   end
-  return table.move(config.arguments or {}, 1, #(config.arguments or {}), #argv + 1, argv)
+  return table.move(config.arguments, 1, #config.arguments, #argv + 1, argv)
 end
 
 local function environment_list (environment)
