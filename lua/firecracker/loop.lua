@@ -75,8 +75,8 @@ local function enqueue (task)
   end
 end
 
-local function wake (wait)
-  wait.fired = true
+local function wake (wait, key)
+  wait.fired = wait.fired or key ~= wait.timer_key
   if wait.task then
     enqueue(wait.task)
   end
@@ -89,10 +89,10 @@ function loop.fire (key)
   if not have then
     return
   elseif not have.list then
-    return wake(have)
+    return wake(have, key)
   end
   for _, wait in ipairs(have.list) do
-    wake(wait)
+    wake(wait, key)
   end
 end
 
