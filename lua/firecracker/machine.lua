@@ -227,9 +227,19 @@ local function settle (self)
   loop.fire(self)
 end
 
+local outcome_metatable = {
+  __name = "firecracker.outcome",
+  __tostring = function (self)
+    local how = self.exited and "exited " .. self.exited or self.signal and "signal " .. self.signal
+      or self.unknown and "ended, status unknown" or "never started"
+    return ("<%s%s>"):format(how, self.by and ", by " .. self.by or "")
+  end,
+}
+
 local function outcome (self, by)
   local exit = look_for_exit(self) or {}
-  return { by = by, exited = exit.exited, signal = exit.signal, unknown = exit.unknown, undo_errors = self.undo_errors }
+  return setmetatable({ by = by, exited = exit.exited, signal = exit.signal, unknown = exit.unknown,
+                        undo_errors = self.undo_errors }, outcome_metatable)
 end
 
 --- Wait for the VMM's end and clean up after it.
