@@ -70,8 +70,10 @@ local function enqueue (task)
   end
 end
 
-local function wake (wait)
-  wait.fired = true
+local function wake (wait, key)
+  if key ~= wait.timer_key then   -- the timer tells of the deadline, not of what was waited for
+    wait.fired = true
+  end
   if wait.task then
     enqueue(wait.task)
   end
@@ -84,10 +86,10 @@ function loop.fire (key)
   if not have then
     return
   elseif not have.list then
-    return wake(have)
+    return wake(have, key)
   end
   for _, wait in ipairs(have.list) do
-    wake(wait)
+    wake(wait, key)
   end
 end
 
