@@ -271,10 +271,7 @@ end
 -- @param ... keys
 -- @treturn boolean false when the deadline came first
 function loop.park (deadline, ...)
-  local here = context()
-  if here.shield == 0 and here.deadline < deadline then
-    deadline = here.deadline
-  end
+  deadline = math.min(deadline, context().deadline)
   local wait <close> = setmetatable({ n = select("#", ...), ... }, wait_metatable)
   for i = 1, wait.n do
     add(wait[i], wait)
@@ -301,8 +298,7 @@ end
 -- @tparam ?number timeout seconds from now; nil: only what holds for the caller already
 -- @treturn number a time of core.now()
 function loop.deadline (timeout)
-  local here = context()
-  local outer = here.shield == 0 and here.deadline or NEVER
+  local outer = context().deadline
   return timeout and math.min(now() + timeout, outer) or outer
 end
 
