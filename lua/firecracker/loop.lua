@@ -394,9 +394,11 @@ function loop.run (fn, ...)
   local scope = { live = 0 }
   local task = spawn(scope, context().deadline, fn, ...)
   task.awaited = true
-  while scope.live > 0 do
-    loop.park(NEVER, scope)
-  end
+  with("deadline", NEVER, function ()   -- it bounds the tasks; a wait bounded by a past one would spin
+    while scope.live > 0 do
+      loop.park(NEVER, scope)
+    end
+  end)
   local err = task.err or scope.err
   if err then
     error(err, 0)
