@@ -133,7 +133,7 @@ Send a signal through the process's descriptor: never to another process. An end
 */
 static int process_signal (lua_State *L) {
   fc_process *p = check_process(L);
-  int signal = fc_check_signal(L, 2);
+  int signal = fc_check_signal(L, 2, 2);
   fc_error err;
   if (fc_process_signal(p, signal, &err) < 0)
     return fc_fail(L, &err);
