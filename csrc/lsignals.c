@@ -55,7 +55,7 @@ static int signals_key (lua_State *L) {
 }
 
 /***
-Take the next signal.
+Take the next signal; one that came several times before it was taken is told once.
 @function signals:next
 @treturn ?string its name without SIG; nil when none is there
 @treturn ?integer its number
