@@ -43,18 +43,20 @@ static int check_private (const char *path, fc_error *err) {
 int fc_files_mkdir_private (const char *path, fc_error *err) {
   char part[PATH_MAX];
   size_t length = strlen(path);
-  if (length >= sizeof part)
-    return fc_error_set(err, "system", ENAMETOOLONG, "path too long: %s", path);
+  if (length == 0 || length >= sizeof part)
+    return fc_error_system(err, length ? ENAMETOOLONG : ENOENT, "cannot make directory %.80s", path);
   memcpy(part, path, length + 1);
+  while (length > 1 && part[length - 1] == '/')   /* a slash behind it would make it one of those above, or follow a link */
+    part[--length] = '\0';
   for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
     *slash = '\0';
     if (mkdir(part, 0755) < 0 && errno != EEXIST)
       return fc_error_system(err, errno, "cannot make directory %s", part);
     *slash = '/';
   }
-  if (mkdir(path, 0700) < 0 && errno != EEXIST)
-    return fc_error_system(err, errno, "cannot make directory %s", path);
-  return check_private(path, err);
+  if (mkdir(part, 0700) < 0 && errno != EEXIST)
+    return fc_error_system(err, errno, "cannot make directory %s", part);
+  return check_private(part, err);
 }
 
 int fc_files_mkfifo (const char *path, mode_t mode, fc_error *err) {
