@@ -93,7 +93,7 @@ static int files_create (lua_State *L) {
 }
 
 /***
-Open a file.
+Open a file, following links; never waits for the other end of a FIFO (`ENXIO`: no reader).
 @function files.open
 @string path
 @string mode "r"; "w" (made, emptied); "a" (made, appended); "r+" (both; a FIFO opens without a peer)

@@ -74,9 +74,14 @@ int fc_files_create (const char *path, mode_t mode, fc_error *err) {
 }
 
 int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *err) {
-  int n = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
+  int n = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode);
   if (n < 0)
     return fc_error_system(err, errno, "cannot open %s", path);
+  if (!(flags & O_NONBLOCK) && fcntl(n, F_SETFL, flags & O_APPEND) < 0) {
+    int error = errno;
+    close(n);
+    return fc_error_system(err, error, "cannot open %s", path);
+  }
   *fd = n;
   return 0;
 }
