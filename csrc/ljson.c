@@ -128,8 +128,9 @@ static cJSON *encode_number (lua_State *L, int index, const path *p) {
 /* Length of a list; -1 for an object. Raises for a table that is neither. */
 static lua_Integer list_length (lua_State *L, int index, const path *p) {
   lua_Integer count = 0, strings = 0, n = (lua_Integer)lua_rawlen(L, index);
+  int top = lua_gettop(L);
   bool marked = luaL_getmetafield(L, index, "__name") == LUA_TSTRING && strcmp(lua_tostring(L, -1), ARRAY_BOX) == 0;
-  lua_settop(L, lua_gettop(L) - (marked ? 1 : 0));
+  lua_settop(L, top);
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     if (lua_type(L, -2) == LUA_TSTRING)
       strings++;
