@@ -27,6 +27,8 @@ JSON.
 
 enum { DEPTH_LIMIT = 200 };
 
+#define EXACT_LIMIT 9007199254740992.0   /* 2^53: from here on a double may stand for another integer */
+
 /* A tree and a text that are freed whatever happens. */
 typedef struct {
   cJSON *tree;
@@ -252,7 +254,7 @@ static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
     lua_pushstring(L, item->valuestring);
   } else if (cJSON_IsNumber(item)) {
     double number = item->valuedouble;
-    if (number >= -9007199254740992.0 && number <= 9007199254740992.0 && floor(number) == number)
+    if (number > -EXACT_LIMIT && number < EXACT_LIMIT && floor(number) == number)
       lua_pushinteger(L, (lua_Integer)number);
     else
       lua_pushnumber(L, number);
@@ -263,8 +265,17 @@ static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
   }
 }
 
+/* The place of an escaped NUL, which cJSON takes for the end of its string; NULL: there is none. */
+static const char *find_nul (const char *text) {
+  for (; (text = strchr(text, '\\')) && text[1]; text += 2)
+    if (strncmp(text, "\\u0000", 6) == 0)
+      return text;
+  return NULL;
+}
+
 /***
-Value of a JSON text. Integers beyond 2^53 come as floats.
+Value of a JSON text. Integers from 2^53 on come as floats, as they may have lost digits. A string with
+`\u0000` is refused: it would be cut there.
 @function json.decode
 @string text
 @tparam[opt] table options `null = false` leaves object members that are null out
@@ -288,8 +299,13 @@ static int json_decode (lua_State *L) {
   size_t at = end ? (size_t)(end - text) : 0;
   if (s->tree && end)
     at += strspn(end, " \t\r\n");
+  const char *nul = find_nul(text);
+  fc_error err;
+  if (s->tree && nul) {
+    fc_error_set(&err, "json", 0, "a string with a NUL byte (\\u0000) at byte %zu of %zu", (size_t)(nul - text) + 1, length);
+    return fc_fail(L, &err);
+  }
   if (!s->tree || at != length) {
-    fc_error err;
     fc_error_set(&err, "json", 0, "not valid JSON at byte %zu of %zu", at + 1, length);
     return fc_fail(L, &err);
   }
