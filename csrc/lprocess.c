@@ -21,8 +21,9 @@ static fc_process *check_process (lua_State *L) {
 
 /* Raise about a field of spawn's options; `at` is its place in a list, 0 for the field itself. */
 static int field_error (lua_State *L, const char *field, int at, const char *expected, int index) {
+  const char *got = luaL_typename(L, index);
   const char *place = at ? lua_pushfstring(L, "%s[%d]", field, at) : field;
-  return luaL_error(L, "spawn: %s: %s expected, got %s", place, expected, luaL_typename(L, index));
+  return luaL_error(L, "spawn: %s: %s expected, got %s", place, expected, got);
 }
 
 /* A string without a NUL, which the kernel would take for its end. */
