@@ -1,15 +1,10 @@
 local core = require "firecracker.core"
 local driver = require "spec.support.reactor"
 local fds = require "spec.support.fds"
+local host = require "spec.support.host"
 local lfs = require "lfs"
 local sh = require "spec.support.sh"
 local spawn = require "spec.support.spawn"
-
--- Run a Lua program in a host process of its own, prepared by `exec` with some redirections or by env(1).
-local function host (preparation, script)
-  return sh(("export LUA_PATH=%s LUA_CPATH=%s; %s lua5.4 -e %s"):format(sh.quote(package.path), sh.quote(package.cpath),
-    preparation, sh.quote(script)))
-end
 
 local IGNORING <const> = "env --ignore-signal=CHLD,PIPE"
 
