@@ -1,6 +1,6 @@
 /* ljson: core.json, Lua values to JSON text and back, with cJSON.
  *
- * Integers go out raw (cJSON prints 2^53-1 wrongly) and come in from the double when that is exact.
+ * Numbers go out raw (cJSON prints 2^53-1 and 0.1 + 0.2 wrongly); integers come in from the double when that is exact.
  * {} is an object; json.array marks a list, and what came in as an array is marked, so that round trips
  * hold. json.null is the null light userdata. */
 #include "lcommon.h"
@@ -124,7 +124,13 @@ static cJSON *encode_number (lua_State *L, int index, const path *p) {
   lua_Number number = lua_tonumber(L, index);
   if (!isfinite(number))
     encode_error(L, p, "a number that is not finite cannot be sent");
-  return cJSON_CreateNumber(number);
+  snprintf(text, sizeof text, "%.15g", number);
+  if (strtod(text, NULL) != number)   /* cJSON would drop the last digits */
+    snprintf(text, sizeof text, "%.17g", number);
+  char *comma = strchr(text, ',');   /* the host's locale */
+  if (comma)
+    *comma = '.';
+  return cJSON_CreateRaw(text);
 }
 
 /* Length of a list; -1 for an object. Raises for a table that is neither. */
