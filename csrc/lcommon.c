@@ -42,13 +42,17 @@ void fc_new_metatable (lua_State *L, const char *name, const luaL_Reg *methods, 
   lua_pop(L, 1);
 }
 
-int fc_check_signal (lua_State *L, int argument) {
-  if (lua_type(L, argument) == LUA_TNUMBER) {
-    lua_Integer n = luaL_checkinteger(L, argument);
-    luaL_argcheck(L, n > 0 && n < NSIG, argument, "no such signal");
+int fc_check_signal (lua_State *L, int index, int argument) {
+  int type = lua_type(L, index);
+  if (type == LUA_TNUMBER) {
+    lua_Integer n = lua_tointeger(L, index);   /* 0 for a fraction */
+    if (n <= 0 || n >= NSIG)
+      return luaL_argerror(L, argument, lua_pushfstring(L, "no such signal: %f", lua_tonumber(L, index)));
     return (int)n;
   }
-  const char *name = luaL_checkstring(L, argument);
+  if (type != LUA_TSTRING)
+    return luaL_argerror(L, argument, lua_pushfstring(L, "signal expected, got %s", lua_typename(L, type)));
+  const char *name = lua_tostring(L, index);
   const char *bare = strncmp(name, "SIG", 3) == 0 ? name + 3 : name;
   for (int n = 1; n < 32; n++) {
     const char *known = sigabbrev_np(n);

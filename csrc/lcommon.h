@@ -43,8 +43,8 @@ fc_fd_box *fc_check_fd (lua_State *L, int argument);
 
 /* Make (once) the metatable `name`; methods go to a table behind __index, metamethods into it. */
 void fc_new_metatable (lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods);
-/* Signal number of argument: a number, "TERM" or "SIGTERM"; raises for others. */
-int fc_check_signal (lua_State *L, int argument);
+/* Signal number of the value at index: a number, "TERM" or "SIGTERM"; for others raises about the argument. */
+int fc_check_signal (lua_State *L, int index, int argument);
 
 /* Sub-tables of firecracker.core: each pushes one table. */
 int fc_open_fd (lua_State *L);

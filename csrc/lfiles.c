@@ -93,7 +93,7 @@ static int files_create (lua_State *L) {
 }
 
 /***
-Open a file.
+Open a file, following links; never waits for the other end of a FIFO (`ENXIO`: no reader).
 @function files.open
 @string path
 @string mode "r"; "w" (made, emptied); "a" (made, appended); "r+" (both; a FIFO opens without a peer)
@@ -270,6 +270,7 @@ Whether this process may use a file, with its effective ids.
 static int files_access (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   const char *letters = luaL_optstring(L, 2, "");
+  luaL_argcheck(L, letters[strspn(letters, "rwx")] == '\0', 2, "letters of \"rwx\" expected");
   int mode = (strchr(letters, 'r') ? R_OK : 0) | (strchr(letters, 'w') ? W_OK : 0) | (strchr(letters, 'x') ? X_OK : 0);
   fc_error err;
   return result(L, fc_files_access(path, mode, &err), &err);

@@ -1,6 +1,6 @@
 /* ljson: core.json, Lua values to JSON text and back, with cJSON.
  *
- * Integers go out raw (cJSON prints 2^53-1 wrongly) and come in from the double when that is exact.
+ * Numbers go out raw (cJSON prints 2^53-1 and 0.1 + 0.2 wrongly); integers come in from the double when that is exact.
  * {} is an object; json.array marks a list, and what came in as an array is marked, so that round trips
  * hold. json.null is the null light userdata. */
 #include "lcommon.h"
@@ -26,6 +26,8 @@ JSON.
 */
 
 enum { DEPTH_LIMIT = 200 };
+
+#define EXACT_LIMIT 9007199254740992.0   /* 2^53: from here on a double may stand for another integer */
 
 /* A tree and a text that are freed whatever happens. */
 typedef struct {
@@ -122,14 +124,21 @@ static cJSON *encode_number (lua_State *L, int index, const path *p) {
   lua_Number number = lua_tonumber(L, index);
   if (!isfinite(number))
     encode_error(L, p, "a number that is not finite cannot be sent");
-  return cJSON_CreateNumber(number);
+  snprintf(text, sizeof text, "%.15g", number);
+  if (strtod(text, NULL) != number)   /* cJSON would drop the last digits */
+    snprintf(text, sizeof text, "%.17g", number);
+  char *comma = strchr(text, ',');   /* the host's locale */
+  if (comma)
+    *comma = '.';
+  return cJSON_CreateRaw(text);
 }
 
 /* Length of a list; -1 for an object. Raises for a table that is neither. */
 static lua_Integer list_length (lua_State *L, int index, const path *p) {
   lua_Integer count = 0, strings = 0, n = (lua_Integer)lua_rawlen(L, index);
+  int top = lua_gettop(L);
   bool marked = luaL_getmetafield(L, index, "__name") == LUA_TSTRING && strcmp(lua_tostring(L, -1), ARRAY_BOX) == 0;
-  lua_settop(L, lua_gettop(L) - (marked ? 1 : 0));
+  lua_settop(L, top);
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     if (lua_type(L, -2) == LUA_TSTRING)
       strings++;
@@ -251,7 +260,7 @@ static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
     lua_pushstring(L, item->valuestring);
   } else if (cJSON_IsNumber(item)) {
     double number = item->valuedouble;
-    if (number >= -9007199254740992.0 && number <= 9007199254740992.0 && floor(number) == number)
+    if (number > -EXACT_LIMIT && number < EXACT_LIMIT && floor(number) == number)
       lua_pushinteger(L, (lua_Integer)number);
     else
       lua_pushnumber(L, number);
@@ -262,8 +271,17 @@ static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
   }
 }
 
+/* The place of an escaped NUL, which cJSON takes for the end of its string; NULL: there is none. */
+static const char *find_nul (const char *text) {
+  for (; (text = strchr(text, '\\')) && text[1]; text += 2)
+    if (strncmp(text, "\\u0000", 6) == 0)
+      return text;
+  return NULL;
+}
+
 /***
-Value of a JSON text. Integers beyond 2^53 come as floats.
+Value of a JSON text. Integers from 2^53 on come as floats, as they may have lost digits. A string with
+`\u0000` is refused: it would be cut there.
 @function json.decode
 @string text
 @tparam[opt] table options `null = false` leaves object members that are null out
@@ -287,8 +305,13 @@ static int json_decode (lua_State *L) {
   size_t at = end ? (size_t)(end - text) : 0;
   if (s->tree && end)
     at += strspn(end, " \t\r\n");
+  const char *nul = find_nul(text);
+  fc_error err;
+  if (s->tree && nul) {
+    fc_error_set(&err, "json", 0, "a string with a NUL byte (\\u0000) at byte %zu of %zu", (size_t)(nul - text) + 1, length);
+    return fc_fail(L, &err);
+  }
   if (!s->tree || at != length) {
-    fc_error err;
     fc_error_set(&err, "json", 0, "not valid JSON at byte %zu of %zu", at + 1, length);
     return fc_fail(L, &err);
   }

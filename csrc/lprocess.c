@@ -2,7 +2,11 @@
 #include "lcommon.h"
 #include "sys/process.h"
 
+#include <string.h>
+
 #define PROCESS_BOX "firecracker.process"
+
+enum { LIST_LIMIT = 4096 };
 
 /***
 Processes.
@@ -15,17 +19,36 @@ static fc_process *check_process (lua_State *L) {
   return p;
 }
 
+/* Raise about a field of spawn's options; `at` is its place in a list, 0 for the field itself. */
+static int field_error (lua_State *L, const char *field, int at, const char *expected, int index) {
+  const char *got = luaL_typename(L, index);
+  const char *place = at ? lua_pushfstring(L, "%s[%d]", field, at) : field;
+  return luaL_error(L, "spawn: %s: %s expected, got %s", place, expected, got);
+}
+
+/* A string without a NUL, which the kernel would take for its end. */
+static const char *check_text (lua_State *L, int index, const char *field, int at) {
+  size_t length;
+  if (lua_type(L, index) != LUA_TSTRING)
+    field_error(L, field, at, "string", index);
+  const char *text = lua_tolstring(L, index, &length);
+  if (strlen(text) != length)
+    luaL_error(L, at ? "spawn: %s[%d]: has a NUL byte" : "spawn: %s: has a NUL byte", field, at);
+  return text;
+}
+
 /* A list of strings at `index` as a NULL-terminated array; its memory and the strings stay alive on the stack. */
-static const char **check_strings (lua_State *L, int index, const char *what) {
-  luaL_argexpected(L, lua_istable(L, index), 1, what);
+static const char **check_strings (lua_State *L, int index, const char *field) {
+  if (!lua_istable(L, index))
+    field_error(L, field, 0, "list of strings", index);
   lua_Integer n = luaL_len(L, index);
-  luaL_argcheck(L, n >= 0 && n < 4096, 1, what);
-  luaL_checkstack(L, (int)n + 4, what);
+  if (n < 0 || n >= LIST_LIMIT)
+    luaL_error(L, "spawn: %s: %I entries are too many", field, n);
+  luaL_checkstack(L, (int)n + 4, field);
   const char **list = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *list, 0);
-  for (lua_Integer i = 0; i < n; i++) {
-    if (lua_geti(L, index, i + 1) != LUA_TSTRING)
-      luaL_error(L, "spawn: %s[%I]: string expected, got %s", what, i + 1, luaL_typename(L, -1));
-    list[i] = lua_tostring(L, -1);
+  for (int i = 0; i < (int)n; i++) {
+    lua_geti(L, index, i + 1);
+    list[i] = check_text(L, -1, field, i + 1);
   }
   list[n] = NULL;
   return list;
@@ -53,10 +76,13 @@ static int process_spawn (lua_State *L) {
   lua_getfield(L, 1, "cwd");
   lua_getfield(L, 1, "stdio");
   lua_getfield(L, 1, "no_file");
-  spec.path = luaL_checkstring(L, 2);
-  spec.cwd = luaL_optstring(L, 5, NULL);
-  spec.no_file = (long)luaL_optinteger(L, 7, 0);
-  luaL_checktype(L, 6, LUA_TTABLE);
+  spec.path = check_text(L, 2, "path", 0);
+  spec.cwd = lua_isnil(L, 5) ? NULL : check_text(L, 5, "cwd", 0);
+  if (!lua_isnil(L, 7) && !lua_isinteger(L, 7))
+    field_error(L, "no_file", 0, "integer", 7);
+  spec.no_file = (long)lua_tointeger(L, 7);
+  if (!lua_istable(L, 6))
+    field_error(L, "stdio", 0, "list of three open fds", 6);
   for (int i = 0; i < 3; i++) {
     lua_geti(L, 6, i + 1);
     const fc_fd_box *fd = luaL_testudata(L, -1, FC_FD_BOX);   /* the table keeps it */
@@ -133,7 +159,7 @@ Send a signal through the process's descriptor: never to another process. An end
 */
 static int process_signal (lua_State *L) {
   fc_process *p = check_process(L);
-  int signal = fc_check_signal(L, 2);
+  int signal = fc_check_signal(L, 2, 2);
   fc_error err;
   if (fc_process_signal(p, signal, &err) < 0)
     return fc_fail(L, &err);

@@ -32,7 +32,7 @@ static int signals_open (lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   sigemptyset(&set);
   for (lua_Integer i = 1; lua_geti(L, 1, i) != LUA_TNIL; i++) {
-    sigaddset(&set, fc_check_signal(L, -1));
+    sigaddset(&set, fc_check_signal(L, -1, 1));
     lua_pop(L, 1);
   }
   fc_signals *s = lua_newuserdatauv(L, sizeof *s, 0);
@@ -55,7 +55,7 @@ static int signals_key (lua_State *L) {
 }
 
 /***
-Take the next signal.
+Take the next signal; one that came several times before it was taken is told once.
 @function signals:next
 @treturn ?string its name without SIG; nil when none is there
 @treturn ?integer its number

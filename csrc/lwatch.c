@@ -1,6 +1,8 @@
 /* lwatch: core.watch, know when a name appears in a directory. @see csrc/sys/watch.h */
 #include "lcommon.h"
 
+#include <string.h>
+
 #define WATCH_BOX "firecracker.watch"
 
 /***
@@ -27,6 +29,7 @@ Watch a directory for a name; a name that is there already has appeared.
 static int watch_open (lua_State *L) {
   const char *directory = luaL_checkstring(L, 1);
   const char *name = luaL_checkstring(L, 2);
+  luaL_argcheck(L, name[0] != '\0' && !strchr(name, '/'), 2, "one name without a slash expected");
   fc_reactor_box *box = fc_reactor_of(L);
   fc_watch *w = lua_newuserdatauv(L, sizeof *w, 0);
   *w = (fc_watch){0};

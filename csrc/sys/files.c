@@ -40,21 +40,30 @@ static int check_private (const char *path, fc_error *err) {
   return 0;
 }
 
+/* The path without slashes behind it: with one the kernel follows a link. */
+static int trim_path (const char *path, char trimmed[PATH_MAX], fc_error *err) {
+  size_t length = strlen(path);
+  if (length == 0 || length >= PATH_MAX)
+    return fc_error_system(err, length ? ENAMETOOLONG : ENOENT, "directory %.80s", path);
+  memcpy(trimmed, path, length + 1);
+  while (length > 1 && trimmed[length - 1] == '/')
+    trimmed[--length] = '\0';
+  return 0;
+}
+
 int fc_files_mkdir_private (const char *path, fc_error *err) {
   char part[PATH_MAX];
-  size_t length = strlen(path);
-  if (length >= sizeof part)
-    return fc_error_set(err, "system", ENAMETOOLONG, "path too long: %s", path);
-  memcpy(part, path, length + 1);
+  if (trim_path(path, part, err) < 0)
+    return -1;
   for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
     *slash = '\0';
     if (mkdir(part, 0755) < 0 && errno != EEXIST)
       return fc_error_system(err, errno, "cannot make directory %s", part);
     *slash = '/';
   }
-  if (mkdir(path, 0700) < 0 && errno != EEXIST)
-    return fc_error_system(err, errno, "cannot make directory %s", path);
-  return check_private(path, err);
+  if (mkdir(part, 0700) < 0 && errno != EEXIST)
+    return fc_error_system(err, errno, "cannot make directory %s", part);
+  return check_private(part, err);
 }
 
 int fc_files_mkfifo (const char *path, mode_t mode, fc_error *err) {
@@ -72,9 +81,14 @@ int fc_files_create (const char *path, mode_t mode, fc_error *err) {
 }
 
 int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *err) {
-  int n = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
+  int n = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode);
   if (n < 0)
     return fc_error_system(err, errno, "cannot open %s", path);
+  if (!(flags & O_NONBLOCK) && fcntl(n, F_SETFL, flags & O_APPEND) < 0) {
+    int error = errno;
+    close(n);
+    return fc_error_system(err, error, "cannot open %s", path);
+  }
   *fd = n;
   return 0;
 }
@@ -91,7 +105,10 @@ int fc_files_unlink (const char *path, fc_error *err) {
   return 0;
 }
 
-int fc_files_remove_directory (const char *path, fc_error *err) {
+int fc_files_remove_directory (const char *given, fc_error *err) {
+  char path[PATH_MAX];
+  if (trim_path(given, path, err) < 0)
+    return -1;
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0)
     return errno == ENOENT ? 0 : fc_error_system(err, errno, "cannot open directory %s", path);

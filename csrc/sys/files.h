@@ -20,7 +20,8 @@ int fc_files_mkdir_private (const char *path, fc_error *err);
 int fc_files_mkfifo (const char *path, mode_t mode, fc_error *err);
 /* Make an empty file; one that exists is an error. Returns a closed file. */
 int fc_files_create (const char *path, mode_t mode, fc_error *err);
-/* Open, close-on-exec, never as controlling terminal. @see open(2) */
+/* Open, close-on-exec, never as controlling terminal; follows links unless O_NOFOLLOW. Waits for no peer: a
+ * FIFO without a reader cannot be opened for writing (ENXIO). @see open(2) */
 int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *err);
 /* Close what is open; *fd is -1 afterwards. */
 void fc_files_close (int *fd);
@@ -36,7 +37,8 @@ int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err
 int fc_files_absolute (const char *path, fc_buffer *out, fc_error *err);
 /* What is at a path, the link itself where it is one. @see lstat(2) */
 int fc_files_look (const char *path, struct stat *st, fc_error *err);
-/* Whether this process may use it: mode as R_OK|W_OK|X_OK, with the effective ids. @see faccessat(2) */
+/* Whether this process may use it: mode as R_OK|W_OK|X_OK, with the effective ids; follows links.
+ * @see faccessat(2) */
 int fc_files_access (const char *path, int mode, fc_error *err);
 /* @see geteuid(2) */
 uid_t fc_files_euid (void);

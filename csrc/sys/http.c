@@ -47,7 +47,8 @@ static void collect_done (fc_http_engine *e) {
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
     curl_multi_remove_handle(e->multi, easy);
     q->result = result;
-    q->os_errno = (int)os_errno;
+    if (os_errno)   /* else what open_socket found */
+      q->os_errno = (int)os_errno;
     q->state = FC_HTTP_DONE;
     fc_wake_fire(e->reactor, &q->wake);
   }

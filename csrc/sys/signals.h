@@ -15,10 +15,11 @@ typedef struct {
   fc_wake wake;              /* fired when a signal has come */
   int fd;
   sigset_t added;            /* blocked by us, not before */
+  sigset_t come;             /* received, not taken yet */
 } fc_signals;
 
 int fc_signals_open (fc_signals *s, fc_reactor *r, const sigset_t *set, fc_error *err);
-/* The next signal's number, 0 when none is there. */
+/* The lowest number of those that have come, once each; 0 when none is there. */
 int fc_signals_next (fc_signals *s);
 void fc_signals_close (fc_signals *s);
 

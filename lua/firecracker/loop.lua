@@ -30,11 +30,6 @@ local function context ()
   return state.current or state.main
 end
 
--- A stack that holds no line of the user's belongs to a task: he wrote where it was spawned.
-function errors.origin ()
-  return state.current and state.current.where
-end
-
 ---------------------------------------------------------------------------------------------------
 -- Keys and waits. A key is what the core fires (an integer) or any Lua value given to loop.fire.
 ---------------------------------------------------------------------------------------------------
@@ -76,7 +71,9 @@ local function enqueue (task)
 end
 
 local function wake (wait, key)
-  wait.fired = wait.fired or key ~= wait.timer_key
+  if key ~= wait.timer_key then   -- the timer tells of the deadline, not of what was waited for
+    wait.fired = true
+  end
   if wait.task then
     enqueue(wait.task)
   end
@@ -182,7 +179,7 @@ local function run_ready ()
 end
 
 local function spawn (scope, deadline, fn, ...)
-  local task = setmetatable({ scope = scope, deadline = deadline, shield = 0, where = errors.where() }, task_metatable)
+  local task = setmetatable({ scope = scope, deadline = deadline, shield = 0 }, task_metatable)
   local arguments = table.pack(...)
   task.thread = coroutine.create(function ()
     local results = table.pack(xpcall(fn, traceback, table.unpack(arguments, 1, arguments.n)))
@@ -274,10 +271,7 @@ end
 -- @param ... keys
 -- @treturn boolean false when the deadline came first
 function loop.park (deadline, ...)
-  local here = context()
-  if here.shield == 0 and here.deadline < deadline then
-    deadline = here.deadline
-  end
+  deadline = math.min(deadline, context().deadline)
   local wait <close> = setmetatable({ n = select("#", ...), ... }, wait_metatable)
   for i = 1, wait.n do
     add(wait[i], wait)
@@ -304,8 +298,7 @@ end
 -- @tparam ?number timeout seconds from now; nil: only what holds for the caller already
 -- @treturn number a time of core.now()
 function loop.deadline (timeout)
-  local here = context()
-  local outer = here.shield == 0 and here.deadline or NEVER
+  local outer = context().deadline
   return timeout and math.min(now() + timeout, outer) or outer
 end
 
@@ -401,9 +394,11 @@ function loop.run (fn, ...)
   local scope = { live = 0 }
   local task = spawn(scope, context().deadline, fn, ...)
   task.awaited = true
-  while scope.live > 0 do
-    loop.park(NEVER, scope)
-  end
+  with("deadline", NEVER, function ()   -- it bounds the tasks; a wait bounded by a past one would spin
+    while scope.live > 0 do
+      loop.park(NEVER, scope)
+    end
+  end)
   local err = task.err or scope.err
   if err then
     error(err, 0)

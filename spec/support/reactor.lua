@@ -1,0 +1,48 @@
+--- Driving the reactor itself, below the loop: what specs of the C core wait with.
+-- reactor.wait(ready): steps until ready() returns something true, which it returns; fails after ten seconds
+-- reactor.fired([seconds]): the keys that fire within that time (default: what has fired already), in order
+-- reactor.steps(fn): how many steps are made while fn runs, whoever makes them
+
+local core = require "firecracker.core"
+
+local reactor = {}
+
+local PATIENCE <const> = 10
+
+function reactor.wait (ready)
+  local it, deadline = core.reactor(), core.now() + PATIENCE
+  while true do
+    local result = ready()
+    if result then
+      return result
+    end
+    assert(core.now() < deadline, "nothing came in ten seconds")
+    assert(it:step(deadline) ~= nil)
+    repeat until not it:fired()
+  end
+end
+
+function reactor.fired (seconds)
+  local it, deadline, keys = core.reactor(), core.now() + (seconds or 0), {}
+  repeat
+    assert(it:step(deadline))
+    for key in it.fired, it do
+      keys[#keys + 1] = key
+    end
+  until core.now() >= deadline
+  return keys
+end
+
+function reactor.steps (fn)
+  local methods = debug.getmetatable(core.reactor()).__index
+  local step, n = methods.step, 0
+  local _ <close> = setmetatable({}, { __close = function () methods.step = step end })
+  function methods.step (...)
+    n = n + 1
+    return step(...)
+  end
+  fn()
+  return n
+end
+
+return reactor
