@@ -60,7 +60,7 @@ descriptor but its three standard ones.
 @function process.spawn
 @tparam table options `path` (string; PATH is not searched), `argv` (list of strings, argv[0] first),
 `environment` (list of "NAME=value"), `cwd` (string), `stdio` (list of three open fds for 0, 1, 2),
-`no_file` (integer, RLIMIT_NOFILE; absent: inherited)
+`no_file` (integer, RLIMIT_NOFILE; absent: inherited), `kill_when_dropped` (boolean: the garbage collector ends it)
 @treturn[1] process
 @return[2] nil
 @return[2] err (code "system": the step that failed and why; nothing runs)
@@ -76,11 +76,13 @@ static int process_spawn (lua_State *L) {
   lua_getfield(L, 1, "cwd");
   lua_getfield(L, 1, "stdio");
   lua_getfield(L, 1, "no_file");
+  lua_getfield(L, 1, "kill_when_dropped");
   spec.path = check_text(L, 2, "path", 0);
   spec.cwd = lua_isnil(L, 5) ? NULL : check_text(L, 5, "cwd", 0);
   if (!lua_isnil(L, 7) && !lua_isinteger(L, 7))
     field_error(L, "no_file", 0, "integer", 7);
   spec.no_file = (long)lua_tointeger(L, 7);
+  spec.kill_when_dropped = lua_toboolean(L, 8);
   if (!lua_istable(L, 6))
     field_error(L, "stdio", 0, "list of three open fds", 6);
   for (int i = 0; i < 3; i++) {
@@ -176,6 +178,11 @@ static int process_close (lua_State *L) {
   return 0;
 }
 
+static int process_gc (lua_State *L) {
+  fc_process_drop(luaL_checkudata(L, 1, PROCESS_BOX));
+  return 0;
+}
+
 static int process_tostring (lua_State *L) {
   fc_process *p = luaL_checkudata(L, 1, PROCESS_BOX);
   lua_pushfstring(L, p->reactor ? "<process %d>" : "<process closed>", (int)p->pid);
@@ -186,7 +193,7 @@ int fc_open_process (lua_State *L) {
   static const luaL_Reg methods[] = {{"pid", process_pid},       {"key", process_key},     {"poll", process_poll},
                                      {"signal", process_signal}, {"close", process_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
-      {"__gc", process_close}, {"__close", process_close}, {"__tostring", process_tostring}, {NULL, NULL}};
+      {"__gc", process_gc}, {"__close", process_close}, {"__tostring", process_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"spawn", process_spawn}, {NULL, NULL}};
   fc_new_metatable(L, PROCESS_BOX, methods, metamethods);
   luaL_newlib(L, functions);

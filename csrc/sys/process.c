@@ -149,7 +149,8 @@ int fc_process_start (fc_process *p, fc_reactor *r, const fc_process_spec *spec,
   int pidfd = -1;
   if (start_child(&plan, &pid, &pidfd, err) < 0)
     return -1;
-  *p = (fc_process){.reactor = r, .pid = pid, .pidfd = pidfd, .state = FC_PROCESS_ALIVE};
+  *p = (fc_process){.reactor = r, .pid = pid, .pidfd = pidfd, .state = FC_PROCESS_ALIVE,
+                    .kill_when_dropped = spec->kill_when_dropped};
   fc_wake_open(r, &p->wake);
   if (fc_reactor_watch(r, &p->source, pidfd, EPOLLIN, process_ready, err) < 0) {
     siginfo_t info;
@@ -202,4 +203,11 @@ void fc_process_close (fc_process *p) {
     close(p->pidfd);
   p->pidfd = -1;
   p->reactor = NULL;
+}
+
+void fc_process_drop (fc_process *p) {
+  fc_error err;
+  if (p->reactor && p->kill_when_dropped && fc_reactor_is_ours(p->reactor))
+    fc_process_signal(p, SIGKILL, &err);
+  fc_process_close(p);
 }

@@ -19,6 +19,7 @@ typedef struct {
   const char *cwd;           /* NULL: stays where the caller is */
   int stdio[3];              /* descriptors of the caller that become 0, 1, 2 */
   long no_file;              /* RLIMIT_NOFILE, soft and hard; 0: inherited */
+  bool kill_when_dropped;    /* fc_process_drop ends it */
 } fc_process_spec;
 
 typedef enum { FC_PROCESS_NONE, FC_PROCESS_ALIVE, FC_PROCESS_EXITED, FC_PROCESS_SIGNALED,
@@ -32,6 +33,7 @@ typedef struct {
   int pidfd;
   fc_process_state state;
   int status;                /* exit status or signal number */
+  bool kill_when_dropped;
 } fc_process;
 
 /* Start it. On failure nothing runs and err says which step failed. */
@@ -42,6 +44,8 @@ fc_process_state fc_process_poll (fc_process *p);
 int fc_process_signal (fc_process *p, int signal, fc_error *err);
 /* Give up the handle. The process goes on; idempotent. */
 void fc_process_close (fc_process *p);
+/* Give up the handle without anybody having asked for it: the process is killed first if it was started so. */
+void fc_process_drop (fc_process *p);
 
 #pragma GCC visibility pop
 #endif

@@ -4,6 +4,7 @@
 -- @module firecracker.intake
 
 local core = require "firecracker.core"
+local events = require "firecracker.events"
 local loop = require "firecracker.loop"
 
 local files = core.files
@@ -14,7 +15,7 @@ local PATH_FIELD <const> = { logger = "log_path", metrics = "metrics_path" }
 
 -- Hand lines on as they come, until the stream is closed. A sink that fails is told of once; the FIFO is drained on.
 local function hand_on (vm, section, stream)
-  local sink = vm.config[section].to
+  local sink, tell = vm.config[section].to, events.teller(vm.config.log, vm.id)
   local function take ()
     while true do
       local line = stream:line()
@@ -24,8 +25,8 @@ local function hand_on (vm, section, stream)
         local ok, problem = pcall(sink, line)
         if not ok then
           sink = nil
-          vm:emit { event = section, level = "error", err = problem,
-                    message = ("config.%s.to failed: %s"):format(section, tostring(problem)) }
+          tell { event = section, level = "error", err = problem,
+                 message = ("config.%s.to failed: %s"):format(section, tostring(problem)) }
         end
       end
     end

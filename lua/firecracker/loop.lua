@@ -21,6 +21,7 @@ state.waits = state.waits or {}               -- key -> a wait, or { list = { wa
 state.tasks = state.tasks or {}               -- thread -> task, while it is not done
 state.queue = state.queue or { first = 1, last = 0 }   -- tasks to be resumed
 state.main = state.main or { deadline = NEVER, shield = 0 }   -- what holds outside of tasks
+state.anchors = state.anchors or {}           -- what must outlive its last reference, as a set
 state.root = state.root or { live = 0 }       -- scope of tasks spawned outside of run
 
 local waits, tasks, queue = state.waits, state.tasks, state.queue
@@ -114,6 +115,13 @@ local wait_metatable = {
     end
   end,
 }
+
+--- Keep a value from being collected, or stop keeping it.
+-- @param value
+-- @tparam ?boolean keep
+function loop.anchor (value, keep)
+  state.anchors[value] = keep or nil
+end
 
 ---------------------------------------------------------------------------------------------------
 -- Tasks
@@ -386,12 +394,31 @@ function task_methods:cancel ()
   return true
 end
 
---- Run a function as a task and everything it spawns to the end.
+-- A run that is left by an error (Ctrl-C, a cancel) ends its tasks first: cancels them and waits for their cleaning up.
+local scope_metatable = {
+  __close = function (scope)
+    if scope.live == 0 then
+      return
+    end
+    for _, task in pairs(tasks) do
+      if task.scope == scope then
+        task:cancel()
+      end
+    end
+    loop.shielded(function ()
+      while scope.live > 0 do
+        loop.park(NEVER, scope)
+      end
+    end)
+  end,
+}
+
+--- Run a function as a task and everything it spawns to the end. Left by an error, it cancels them and waits for that.
 -- @tparam function fn
 -- @param ... its arguments
 -- @return what fn returns; raises what it, or a task that nobody waited for, raised
 function loop.run (fn, ...)
-  local scope = { live = 0 }
+  local scope <close> = setmetatable({ live = 0 }, scope_metatable)
   local task = spawn(scope, context().deadline, fn, ...)
   task.awaited = true
   with("deadline", NEVER, function ()   -- it bounds the tasks; a wait bounded by a past one would spin

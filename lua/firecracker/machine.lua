@@ -6,6 +6,7 @@
 local config = require "firecracker.config"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local events = require "firecracker.events"
 local flow = require "firecracker.flow"
 local loop = require "firecracker.loop"
 local undo = require "firecracker.undo"
@@ -62,6 +63,7 @@ local function look_for_exit (self)
     local how, n = self.process:poll()
     if how then
       self.exit = how == "exited" and { exited = n } or how == "signaled" and { signal = n } or { unknown = true }
+      loop.anchor(self.process, nil)
       self:emit { event = "exit", exited = self.exit.exited, signal = self.exit.signal, unknown = self.exit.unknown }
     end
   end
@@ -109,13 +111,7 @@ end
 -- @function vm:emit
 -- @tparam table event `event` and what fits; `id`, `time` and `level` are filled
 function methods:emit (event)
-  local log = self.config.log
-  if log then
-    event.id = self.id
-    event.time = core.now()
-    event.level = event.level or "info"
-    log(event)
-  end
+  events.teller(self.config.log, self.id)(event)
 end
 
 --- Remember how to take back what was just acquired. Unwinding runs these in reverse, each once.
@@ -170,6 +166,7 @@ end
 -- @tparam process process
 function methods:own_process (process)
   self.process = process
+  loop.anchor(process, true)
   self:defer("process", end_process, { pid = process:pid() })
   self:emit { event = "spawn", level = "debug", pid = process:pid() }
 end
@@ -381,11 +378,26 @@ end
 
 metatable.__close = methods.close
 
--- Nothing waits in a finalizer: the VMM is ended, its directory stays.
+-- Nothing waits in a finalizer. A dropped machine is killed now, and a task cleans up after it when the loop moves. When
+-- the whole state closes, the process's handle is gone already (its own finalizer has killed the VMM): what needs no
+-- waiting is undone here.
 function metatable.__gc (self)
-  if not self.closed and self.process and not self.exit and not self.process:poll() then
-    warn(("firecracker: machine %s was dropped while it ran; it is killed. Close machines."):format(self.id))
+  if self.closed or self.settled or not self.process then
+    return
+  end
+  local open, ended = pcall(self.process.poll, self.process)
+  if ended and open then
+    loop.background(self.close, self)
+    return
+  end
+  local kill = self.config.when_dropped == "kill"
+  warn(("firecracker: machine %s was dropped while it ran; it %s. Close machines."):format(self.id,
+    kill and "is killed" or "goes on"))
+  if kill and open then
     self.process:signal "KILL"
+    loop.background(self.close, self)
+  elseif kill then
+    self.undo:unwind(0, self)
   end
 end
 

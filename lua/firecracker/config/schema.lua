@@ -170,6 +170,8 @@ return {
       },
       doc = "where the guest's serial port goes; a function gets its bytes" },
     { name = "log", type = "function", doc = "is called with each event, a table" },
+    { name = "when_dropped", type = "string", enum = { "kill", "leave" }, default = "kill",
+      doc = "what becomes of the VMM when the machine is garbage while it runs" },
     { name = "disable_validation", type = "boolean", default = false, doc = "skip the flow's validation steps" },
     { name = "balloon", later = true },
     { name = "client", later = true },

@@ -3,6 +3,7 @@
 -- @module firecracker.launch.console
 
 local core = require "firecracker.core"
+local events = require "firecracker.events"
 local loop = require "firecracker.loop"
 
 local files = core.files
@@ -13,7 +14,7 @@ local LAST_BYTES <const> = 5
 
 -- Hand on what the pseudo-terminal brings until its last writer is gone. A sink that fails is told of once and the
 -- terminal is drained all the same: a full one would hold the VMM up.
-local function pump (vm, stream, sink)
+local function pump (tell, stream, sink)
   while true do
     local bytes = stream:read()
     if bytes then
@@ -23,7 +24,7 @@ local function pump (vm, stream, sink)
       end
       if not ok then
         sink = nil
-        vm:emit { event = "console", level = "error", err = problem, message = "config.console failed: " .. tostring(problem) }
+        tell { event = "console", level = "error", err = problem, message = "config.console failed: " .. tostring(problem) }
       end
     elseif bytes == nil then
       break
@@ -44,7 +45,7 @@ local function open_pump (vm, sink)
     slave:close()
     return nil, err
   end
-  local task = loop.background(pump, vm, stream, sink)
+  local task = loop.background(pump, events.teller(vm.config.log, vm.id), stream, sink)
   vm:defer("console", function ()
     slave:close()   -- a VMM that never started left it open
     local _, problem = task:wait { timeout = LAST_BYTES }

@@ -118,7 +118,7 @@ local function spawn (vm, binary)
   local process
   process, err = core.process.spawn {
     path = binary, argv = direct.command(vm, binary), environment = environment_list(vm.config.vmm.environment),
-    cwd = vm.directory, stdio = stdio, no_file = NO_FILE,
+    cwd = vm.directory, stdio = stdio, no_file = NO_FILE, kill_when_dropped = vm.config.when_dropped == "kill",
   }
   for _, fd in pairs(stdio) do
     fd:close()
