@@ -394,38 +394,45 @@ function task_methods:cancel ()
   return true
 end
 
--- A run that is left by an error (Ctrl-C, a cancel) ends its tasks first: cancels them and waits for their cleaning up.
+local function end_scope (scope)
+  for _, task in pairs(tasks) do
+    if task.scope == scope then
+      task:cancel()
+    end
+  end
+end
+
+local function await_scope (scope)
+  while scope.live > 0 do
+    local failed = scope.task.err and not scope.ending
+    if failed then
+      scope.ending = true
+      end_scope(scope)
+    end
+    loop.park(NEVER, scope)
+  end
+end
+
+-- A run that is left in the middle (Ctrl-C, a cancel) ends its tasks first.
 local scope_metatable = {
   __close = function (scope)
-    if scope.live == 0 then
-      return
+    if scope.live > 0 then
+      end_scope(scope)
+      loop.shielded(await_scope, scope)
     end
-    for _, task in pairs(tasks) do
-      if task.scope == scope then
-        task:cancel()
-      end
-    end
-    loop.shielded(function ()
-      while scope.live > 0 do
-        loop.park(NEVER, scope)
-      end
-    end)
   end,
 }
 
---- Run a function as a task and everything it spawns to the end. Left by an error, it cancels them and waits for that.
+--- Run a function as a task and everything it spawns to the end. When the function raises, or the run is left by an
+-- error, its tasks are cancelled and waited for.
 -- @tparam function fn
 -- @param ... its arguments
 -- @return what fn returns; raises what it, or a task that nobody waited for, raised
 function loop.run (fn, ...)
   local scope <close> = setmetatable({ live = 0 }, scope_metatable)
   local task = spawn(scope, context().deadline, fn, ...)
-  task.awaited = true
-  with("deadline", NEVER, function ()   -- it bounds the tasks; a wait bounded by a past one would spin
-    while scope.live > 0 do
-      loop.park(NEVER, scope)
-    end
-  end)
+  scope.task, task.awaited = task, true
+  with("deadline", NEVER, await_scope, scope)   -- it bounds the tasks; a wait bounded by a past one would spin
   local err = task.err or scope.err
   if err then
     error(err, 0)

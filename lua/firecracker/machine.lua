@@ -417,16 +417,16 @@ function methods:start (options)
   end
   self.starting = true
   local deadline = loop.deadline(options and options.timeout or self.config.timeouts.start)
-  local ok, err = loop.under(deadline, self.flow.run, self.flow, self)
+  local returned, ok, err = pcall(loop.under, deadline, self.flow.run, self.flow, self)
   self.starting = nil
-  if not ok then
-    self.failed = true
-    if self.api then
-      self.api:close()
-    end
-    return nil, err
+  if returned and ok then
+    return self
   end
-  return self
+  self.failed = true
+  if not returned then   -- cancelled; undone as well
+    error(ok, 0)
+  end
+  return nil, err
 end
 
 local function change_state (self, verb, from, to, value)

@@ -41,10 +41,10 @@ function metatable.__tostring (self)
   return ("<api %s%s>"):format(self.path, self.closed and " (closed)" or "")
 end
 
-local function timed_out (operation, seconds)
+local function timed_out (operation, seconds, cause)
   return errors.new {
     code = "timeout", operation = operation,
-    message = ("%s: no reply within %.3g s"):format(operation, seconds),
+    message = ("%s: no reply within %.3g s%s"):format(operation, seconds, cause and ": " .. cause or ""),
   }
 end
 
@@ -115,8 +115,10 @@ local function send (self, request, method, path, body, deadline)
       return status, text
     end
     local refused = text.code == "connect" and text.errno == "ECONNREFUSED"
-    if not (refused and self.starting) or (self.gone and self.gone(0)) or core.now() + pause >= deadline then
+    if not (refused and self.starting) or (self.gone and self.gone(0)) then
       return nil, text
+    elseif core.now() + pause >= deadline then
+      return nil, "timeout", text.message
     end
     loop.park(core.now() + pause)
     pause = math.min(pause * 2, RETRY_LAST)
@@ -179,13 +181,13 @@ function methods:request (method, path, body, options)
     return nil, timed_out(operation, core.now() - began)
   end
   local in_use <close> = setmetatable({ client = self, request = request }, in_use_metatable)
-  local status, reply = send(self, request, method, path, text, deadline)
+  local status, reply, cause = send(self, request, method, path, text, deadline)
   local value, err
   if status then
     self.starting = nil
     value, err = judge(operation, status, reply)
   elseif reply == "timeout" then
-    err = timed_out(operation, core.now() - began)
+    err = timed_out(operation, core.now() - began, cause)
   else
     err = self.gone and self.gone(1) or errors.context(reply, operation)
     err.operation = operation

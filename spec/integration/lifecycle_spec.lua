@@ -1,0 +1,339 @@
+-- Every way a machine ends: each has a defined outcome and says what happened.
+local bed = require "spec.support.bed"
+local fc = require "firecracker"
+local leaks = require "spec.support.leaks"
+local sh = require "spec.support.sh"
+
+describe("#kvm the end of a machine", function ()
+  leaks.check(before_each, after_each, teardown)
+
+  local function alive (pid)
+    local file = io.open("/proc/" .. pid .. "/stat")
+    return file and file:close() or false
+  end
+
+  -- Stop all its threads; from then on it hears SIGKILL only.
+  local function freeze (vm)
+    assert(vm:kill "STOP")
+    bed.eventually(function ()
+      for stat in sh("cat /proc/" .. vm.pid .. "/task/*/stat"):gmatch "[^\n]+" do
+        if not stat:find "%) T " then
+          return false
+        end
+      end
+      return true
+    end, "every thread to stop")
+  end
+
+  it("comes by SIGKILL while it is waited for", function ()
+    fc.run(function ()
+      local vm <close> = assert(fc.boot(bed.config "idle"))
+      local waiting = fc.spawn(vm.wait, vm)
+      fc.sleep(0.02)
+      vm:kill()
+      assert.same({ signal = 9 }, waiting:wait())
+    end)
+  end)
+
+  it("comes by SIGKILL during a request", function ()
+    fc.run(function ()
+      local vm <close> = assert(fc.boot(bed.config "idle"))
+      freeze(vm)   -- the request stays unanswered
+      local asking = fc.spawn(vm.info, vm)
+      fc.sleep(0.02)
+      vm:kill()
+      local began = fc.now()
+      local info, err = asking:wait()
+      assert.is_nil(info)
+      assert.equal("exited", err.code)
+      assert.equal(9, err.signal)
+      assert.equal("GET /", err.operation)
+      assert.matches("the VMM was ended by signal 9", err.message)
+      assert.is_true(fc.now() - began < 2)
+    end)
+  end)
+
+  it("comes by SIGKILL between requests", function ()
+    local vm <close> = assert(fc.boot(bed.config "idle"))
+    assert(vm:info())
+    vm:kill()
+    local info, err = vm:info()
+    assert.is_nil(info)
+    assert.equal("exited", err.code)
+    assert.equal(9, err.signal)
+    assert.same({ signal = 9 }, vm:wait())
+    assert.same({ by = "itself", signal = 9 }, vm:stop())
+  end)
+
+  it("comes by the guest: a reset, a triple fault", function ()
+    for _, name in ipairs { "exit", "fault" } do
+      local vm <close> = assert(fc.boot(bed.config(name)))
+      assert.is_number(vm:wait { timeout = 10 }.exited, name)   -- a triple fault: 0 before release 1.15, 1 since
+    end
+  end)
+
+  it("comes to a guest that hangs", function ()
+    local vm <close> = assert(fc.boot(bed.config("hang", { timeouts = { shutdown = 0.05 } })))
+    assert.same({ by = "term", signal = 15 }, vm:stop())
+  end)
+
+  it("comes by SIGKILL to a VMM that does not hear SIGTERM", function ()
+    local vm <close> = assert(fc.boot(bed.config("idle", { timeouts = { shutdown = 0, term = 0.1 } })))
+    freeze(vm)
+    assert.same({ by = "kill", signal = 9 }, vm:stop())
+    local other <close> = assert(fc.boot(bed.config "idle"))
+    freeze(other)
+    assert.same({ by = "kill", signal = 9 }, other:stop { timeout = 0.1 })
+  end)
+
+  it("comes once, however often and from wherever it is asked for", function ()
+    fc.run(function ()
+      local vm <close> = assert(fc.boot(bed.config "idle"))
+      local first, second, third = fc.spawn(vm.stop, vm), fc.spawn(vm.stop, vm), fc.spawn(vm.wait, vm)
+      assert.same({ by = "term", signal = 15 }, first:wait())
+      assert.equal(15, second:wait().signal)
+      assert.same({ signal = 15 }, third:wait())
+      assert.same({ by = "itself", signal = 15 }, vm:stop())
+      assert.same({ by = "itself", signal = 15 }, vm:stop())
+    end)
+  end)
+
+  it("is nothing before the start", function ()
+    local vm = assert(fc.new(bed.config "idle"))
+    assert.same({ by = "nothing" }, vm:stop())
+    for _, verb in ipairs { "wait", "kill", "shutdown", "pause", "resume", "info" } do
+      local ok, err = vm[verb](vm)
+      assert.is_nil(ok)
+      assert.equal("state", err.code, verb)
+    end
+    assert.is_true(vm:close())
+  end)
+
+  it("is the same by close in every state, and closing twice", function ()
+    local states = {
+      new = function () return assert(fc.new(bed.config "idle")) end,
+      vmm = function ()
+        local vm = assert(fc.new(bed.config "idle"))
+        assert(fc.handlers.fcinit.start_vmm(vm))
+        return vm
+      end,
+      running = function () return assert(fc.boot(bed.config "idle")) end,
+      paused = function ()
+        local vm = assert(fc.boot(bed.config "idle"))
+        assert(vm:pause())
+        return vm
+      end,
+      exited = function ()
+        local vm = assert(fc.boot(bed.config "exit"))
+        bed.eventually(function () return vm.state == "exited" end, "the guest's end")
+        return vm
+      end,
+      failed = function ()
+        local flow = assert(fc.flow "boot"):append("fcinit", function () error "no" end)
+        local vm = assert(fc.new(bed.config "idle", flow))
+        assert.is_nil((vm:start()))
+        return vm
+      end,
+    }
+    for state, make in pairs(states) do
+      local vm = make()
+      assert.equal(state, vm.state)
+      local pid = vm.pid
+      assert.is_true(vm:close(), state)
+      assert.is_true(vm:close(), state)
+      assert.equal("closed", vm.state)
+      assert.is_false(pid and alive(pid) or false)
+      local again, err = vm:start()
+      assert.is_nil(again)
+      assert.equal("state", err.code)
+    end
+  end)
+
+  it("comes with the scope when its task is cancelled", function ()
+    fc.run(function ()
+      local pid
+      local task = fc.spawn(function ()
+        local vm <close> = assert(fc.boot(bed.config "idle"))
+        pid = vm.pid
+        vm:wait()
+      end)
+      bed.eventually(function () return pid end, "the start")
+      task:cancel()
+      local ok, err = task:wait()
+      assert.is_nil(ok)
+      assert.equal("cancelled", err.code)
+      assert.is_false(alive(pid))
+    end)
+  end)
+
+  it("comes to the machines of a run that is left by an error", function ()
+    local pids = {}
+    assert.has_error(function ()
+      fc.run(function ()
+        for _ = 1, 3 do
+          fc.spawn(function ()
+            local vm <close> = assert(fc.boot(bed.config "idle"))
+            pids[#pids + 1] = vm.pid
+            vm:wait()
+          end)
+        end
+        bed.eventually(function () return #pids == 3 end, "three starts")
+        error "enough"
+      end)
+    end)
+    for _, pid in ipairs(pids) do
+      assert.is_false(alive(pid))
+    end
+  end)
+
+  it("comes to one that is dropped, with a warning", function ()
+    local script = bed.write(bed.scratch "drop.lua", ([[
+      warn "@on"
+      local fc = require "firecracker"
+      local config = { run_dir = %q, boot_source = { kernel_image_path = %q }, console = function () end,
+                       when_dropped = arg[1] }
+      local pid = assert(fc.boot(config)).pid
+      collectgarbage()
+      collectgarbage()
+      fc.sleep(0.2)
+      print(pid, io.open("/proc/" .. pid .. "/stat") and "there" or "gone")
+    ]]):format(leaks.run_dir, bed.guest "idle"))
+    finally(function () os.remove(script) end)
+    local out = sh("lua5.4 " .. script .. " kill")
+    assert.matches("warning: firecracker: machine %x+ was dropped while it ran; it is killed", out)
+    assert.matches("%d+\tgone\n", out)
+    out = sh("lua5.4 " .. script .. " leave")
+    assert.matches("it goes on", out)
+    local pid = out:match "(%d+)\tthere\n"
+    assert.is_true(alive(pid))
+    assert(os.execute("kill " .. pid))
+    bed.eventually(function () return not alive(pid) end, "its end")
+    assert(os.execute("rm -r " .. leaks.run_dir .. "/*"))
+  end)
+
+  it("comes with the program's, whose script forgot it", function ()
+    local script = bed.write(bed.scratch "forget.lua", ([[
+      local fc = require "firecracker"
+      vm = assert(fc.boot { run_dir = %q, boot_source = { kernel_image_path = %q } })
+      print(vm.pid)
+    ]]):format(leaks.run_dir, bed.guest "idle"))
+    finally(function () os.remove(script) end)
+    local pid = sh("lua5.4 " .. script):match "^(%d+)\n$"
+    bed.eventually(function () return not alive(pid) end, "its end")
+  end)
+end)
+
+describe("#kvm a VMM that dies on its way", function ()
+  leaks.check(before_each, after_each, teardown)
+
+  -- A program in the VMM's place: it gets the VMM's arguments.
+  local function impostor (body)
+    local path = bed.write(bed.scratch "vmm", "#!/bin/sh\n" .. body)
+    assert(os.execute("chmod 755 " .. path))
+    finally(function () os.remove(path) end)
+    return path
+  end
+
+  local function boot (body)
+    local began = fc.now()
+    local vm, err = fc.boot(bed.config("idle", { vmm = { binary = impostor(body) } }))
+    return vm, err, fc.now() - began
+  end
+
+  it("before its socket is there", function ()
+    local vm, err, elapsed = boot "echo 'no such thing' >&2; exit 7"
+    assert.is_nil(vm)
+    assert.equal("exited", err.code)
+    assert.equal(7, err.exited)
+    assert.equal("no such thing", err.stderr)
+    assert.matches("the VMM exited with status 7: no such thing", err.message)
+    assert.is_true(elapsed < 5)
+  end)
+
+  it("by a signal", function ()
+    local vm, err = boot "kill -SEGV $$"
+    assert.is_nil(vm)
+    assert.equal(11, err.signal)
+  end)
+
+  it("with its socket there, and nobody listening", function ()
+    local vm, err = boot ": > api.sock; sleep 0.05; echo gone >&2; exit 3"
+    assert.is_nil(vm)
+    assert.equal("fcinit.CreateMachine", err.handler)
+    assert.equal("exited", err.code)
+    assert.equal(3, err.exited)
+    assert.equal("gone", err.stderr)
+  end)
+
+  it("never listens: the deadline ends it", function ()
+    local binary = impostor ": > api.sock; exec sleep 60"
+    local vm = assert(fc.new(bed.config("idle", { vmm = { binary = binary } })))
+    local ok, err = vm:start { timeout = 0.2 }
+    assert.is_nil(ok)
+    assert.equal("timeout", err.code)
+    assert.matches("no reply within .* s: cannot connect to .*Connection refused", err.message)
+    vm = assert(fc.new(bed.config("idle", { vmm = { binary = impostor "exec sleep 60" } })))
+    ok, err = vm:start { timeout = 0.2 }
+    assert.is_nil(ok)
+    assert.equal("timeout", err.code)
+    assert.matches("its API socket did not appear", err.message)
+  end)
+
+  it("at each request of the flow", function ()
+    for _, name in ipairs { "CreateMachine", "CreateBootSource", "StartInstance" } do
+      local flow = assert(fc.flow "boot"):insert_before("fcinit." .. name, function (vm)
+        assert(vm:kill())
+        assert(vm.process)
+      end)
+      local vm, err = fc.boot(bed.config "idle", flow)
+      assert.is_nil(vm)
+      assert.equal("fcinit." .. name, err.handler)
+      assert.equal("exited", err.code, tostring(err))
+      assert.equal(9, err.signal)
+    end
+  end)
+
+  it("is ready but slow to listen: it is asked again", function ()
+    local binary = impostor([[
+exec python3 - "$@" <<'PY'
+import socket, sys, time
+path = sys.argv[sys.argv.index("--api-sock") + 1]
+s = socket.socket(socket.AF_UNIX)
+s.bind(path)
+time.sleep(0.1)
+s.listen(8)
+c, _ = s.accept()
+while True:
+    data = c.recv(65536)
+    if not data:
+        break
+    for _ in range(data.count(b"HTTP/1.1\r\n")):
+        c.sendall(b"HTTP/1.1 204 \r\nServer: x\r\n\r\n")
+PY]])
+    local vm <close> = assert(fc.boot(bed.config("idle", { vmm = { binary = binary } })))
+    assert.equal("running", vm.state)
+  end)
+end)
+
+describe("#kvm #root without the right to /dev/kvm", function ()
+  leaks.check(before_each, after_each, teardown)
+
+  it("says so", function ()
+    local dir = bed.scratch "user"
+    assert(os.execute(("install -d -m 755 -o 1234 %s && cp %s %s/kernel && chmod 644 %s/kernel"):format(dir, bed.guest "exit", dir, dir)))
+    finally(function () os.execute("rm -r " .. dir) end)
+    local look = require "firecracker.core".files.look "/dev/kvm"
+    if look.mode & 6 == 6 then
+      return pending "everybody may use /dev/kvm here"
+    end
+    local binary = os.getenv "FIRECRACKER"
+    local script = bed.write(dir .. "/try.lua", ([[
+      local _, err = require "firecracker".boot { run_dir = %q, boot_source = { kernel_image_path = %q } }
+      print(err.code, err.handler, err.message)
+    ]]):format(dir .. "/run", dir .. "/kernel"))
+    assert(os.execute("chmod 644 " .. script .. " && cp " .. binary .. " " .. dir .. "/firecracker"))
+    local out = sh(("FIRECRACKER=%s/firecracker setpriv --reuid=1234 --regid=1234 --clear-groups lua5.4 %s"):format(dir, script))
+    assert.matches("^api\tfcinit.StartInstance\t.*Permission denied", out)
+    assert.matches("/dev/kvm", out)
+  end)
+end)
