@@ -19,6 +19,14 @@ local function read_default ()
   return file and file:read "a", problem
 end
 
+local function write (file, text)
+  local ok, problem = file:write(text)
+  if ok then
+    ok, problem = file:flush()
+  end
+  return ok, problem
+end
+
 -- The core's `create` refuses a name that exists; Lua's own io.open cannot.
 local function write_new (path, text)
   local ok, err = require("firecracker.core").files.create(path, tonumber("644", 8))
@@ -29,11 +37,7 @@ local function write_new (path, text)
   if not file then
     return nil, problem
   end
-  ok, problem = file:write(text)
-  if ok then
-    ok, problem = file:flush()
-  end
-  return ok, problem
+  return write(file, text)
 end
 
 function copy.main (options)
@@ -41,7 +45,7 @@ function copy.main (options)
   local text, err = read_default()
   local ok = text
   if text and target == "-" then
-    ok, err = io.write(text)
+    ok, err = write(io.stdout, text)
   elseif text then
     ok, err = write_new(target, text)
   end
