@@ -22,7 +22,9 @@ describe("a flag", function ()
       { boot_source = { kernel_image_path = "k", boot_args = "a -- b", initrd_path = "i" } } },
     { { "--initrd", "i" }, { boot_source = { initrd_path = "i" } } },
     { { "--root-drive", "r", "--root-partition", "u" },
-      { drives = { { drive_id = "root", path_on_host = "r", is_root_device = true, is_read_only = false, partuuid = "u" } } } },
+      { drives = {
+        { drive_id = "root", path_on_host = "r", is_root_device = true, is_read_only = false, partuuid = "u" },
+      } } },
     { { "--add-drive", "a:b:ro", "--root-drive", "r:rw", "--add-drive", "c:xx" },
       { drives = {
         { drive_id = "root", path_on_host = "r", is_root_device = true, is_read_only = false },
@@ -44,7 +46,8 @@ describe("a flag", function ()
     { { "--vmm-log-fifo", "f", "--log-level", "Debug" }, { logger = { fifo = "f", level = "Debug" } } },
     { { "--firecracker-log", "l" }, { logger = { log_path = "l" } } },
     { { "--metrics-fifo", "m" }, { metrics = { fifo = "m" } } },
-    { { "--id", "x", "--socket-path", "s", "--exec-file", "e" }, { id = "x", vmm = { socket_path = "s", binary = "e" } } },
+    { { "--id", "x", "--socket-path", "s", "--exec-file", "e" },
+      { id = "x", vmm = { socket_path = "s", binary = "e" } } },
     { { "-s", "s", "--firecracker-binary", "e" }, { vmm = { socket_path = "s", binary = "e" } } },
     { {}, {} },
   } do
@@ -59,11 +62,14 @@ describe("a flag", function ()
 
   it("hands what comes out of the FIFO to the log file", function ()
     local path = os.tmpname()
+    local before <close> = assert(io.open(path, "w"))
+    before:write "zero\n"
+    before:flush()
     local to = made("--firecracker-log", path, "--vmm-log-fifo", "f").logger.to
     to "one"
     to "two"
     local file <close> = assert(io.open(path))
-    assert.equal("one\ntwo\n", file:read "a")
+    assert.equal("zero\none\ntwo\n", file:read "a")
     os.remove(path)
   end)
 
@@ -72,7 +78,8 @@ describe("a flag", function ()
     { { "--memory", "1.5" }, "--memory: integer expected, got '1.5'" },
     { { "--vsock-device", "path" }, "--vsock-device: PATH:CID expected, got 'path'" },
     { { "--root-partition", "u" }, "--root-partition: needs --root-drive" },
-    { { "--firecracker-log", "/nowhere/l", "--vmm-log-fifo", "f" }, "--firecracker-log: /nowhere/l: No such file or directory" },
+    { { "--firecracker-log", "/nowhere/l", "--vmm-log-fifo", "f" },
+      "--firecracker-log: /nowhere/l: No such file or directory" },
   } do
     it("is refused: " .. case[2], function ()
       local ok, err = flags.config(parse(table.unpack(case[1])))

@@ -1,4 +1,5 @@
 -- What fclua says on standard error.
+-- luacheck: ignore 122 (io.stderr is replaced)
 local errors = require "firecracker.errors"
 local report = require "firecracker.cli.report"
 
@@ -15,8 +16,9 @@ end
 describe("a report", function ()
   it("of a failure is a line, then what is known of it", function ()
     local err = errors.new {
-      code = "exited", message = "the VMM\nis gone", where = "my.lua:3", hint = "try", done = { "a", "b" }, undone = { "c" },
-      stderr = "one\ntwo\27[2J", undo_errors = { { name = "d", err = "no" } }, traceback = "stack traceback:\n\tx\n\ty",
+      code = "exited", message = "the VMM\nis gone", where = "my.lua:3", hint = "try",
+      done = { "a", "b" }, undone = { "c" }, stderr = "one\ntwo\27[2J",
+      undo_errors = { { name = "d", err = "no" } }, traceback = "stack traceback:\n\tx\n\ty",
     }
     local text = [[
 fclua: my.lua:3: the VMM is gone
@@ -33,7 +35,8 @@ fclua: not taken back: d: no
   end)
 
   it("of little is short", function ()
-    assert.equal("fclua: my.lua:3: no\n", said(report.failure, errors.new { code = "x", message = "no", where = "my.lua:3", done = {} }))
+    local err = errors.new { code = "x", message = "no", where = "my.lua:3", done = {} }
+    assert.equal("fclua: my.lua:3: no\n", said(report.failure, err))
     assert.equal("fclua: no\\x1b\n", said(report.failure, "no\27"))
   end)
 

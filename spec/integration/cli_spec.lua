@@ -18,20 +18,24 @@ local function read (path)
   return file and file:read "a" or ""
 end
 
--- Run fclua with a flow and a guest. `driver` is shell: `$fclua` starts it; `start` does so in the background, as `$p`,
--- and returns when the guest runs, or a word is in $err; `$out` and `$err` are files. The status is the driver's.
-local function run (options)
-  local out, err, said, status
-  sh.tmpdir(function (dir)
-    bed.write(dir .. "/flow.lua", FLOW:format(leaks.run_dir, options.edit or ""))
-    bed.write(dir .. "/driver", ([[
+-- Shell round a run. `$fclua` starts it; `start` does so in the background, as `$p`,
+-- and returns when the guest runs, or a word is in $err; `$out` and `$err` are files.
+local DRIVER <const> = [[
 dir=%s; out=$dir/out; err=$dir/err
 fclua="scripts/fclua run $dir/flow.lua --kernel %s %s -- %s"
 await() { i=0; until grep -q -- "$1" $2; do i=$((i+1)); [ $i -lt 1000 ] || exit 99; sleep 0.01; done; }
 trap 'kill $p 2>/dev/null' EXIT
 start() { $fclua >$out 2>$err & p=$!; await "${1:-StartInstance}" $err; }
 %s
-]]):format(dir, bed.guest(options.guest or "hello"), options.flags or "", options.words or "", options.driver or "$fclua >$out 2>$err"))
+]]
+
+-- Run fclua with a flow and a guest; what it wrote, what the driver wrote, and the driver's status.
+local function run (options)
+  local out, err, said, status
+  sh.tmpdir(function (dir)
+    bed.write(dir .. "/flow.lua", FLOW:format(leaks.run_dir, options.edit or ""))
+    bed.write(dir .. "/driver", DRIVER:format(dir, bed.guest(options.guest or "hello"), options.flags or "",
+      options.words or "", options.driver or "$fclua >$out 2>$err"))
     said, status = sh("bash " .. dir .. "/driver")
     out, err = read(dir .. "/out"), read(dir .. "/err"):gsub(dir:gsub("%p", "%%%0"), "DIR")
   end)
@@ -53,16 +57,27 @@ describe("#kvm fclua run", function ()
     for line in ran.err:gmatch "[^\n]+" do
       names[#names + 1] = line:match "^ +%d+%.%d ms  (%S.*)$" or "? " .. line
     end
-    assert.equal("validate.NetworkCfg validate.Cfg spec.Setup fcinit.SetupNetwork fcinit.SetupKernelArgs fcinit.StartVMM " ..
-      "fcinit.CreateLogFilesHandler fcinit.BootstrapLogging fcinit.CreateMachine fcinit.CreateBootSource fcinit.AttachDrives " ..
-      "fcinit.CreateNetworkInterfaces fcinit.AddVsocks fcinit.ConfigMmds fcinit.StartInstance the guest ended total",
-      table.concat(names, " "))
+    assert.equal("validate.NetworkCfg validate.Cfg spec.Setup fcinit.SetupNetwork fcinit.SetupKernelArgs " ..
+      "fcinit.StartVMM fcinit.CreateLogFilesHandler fcinit.BootstrapLogging fcinit.CreateMachine " ..
+      "fcinit.CreateBootSource fcinit.AttachDrives fcinit.CreateNetworkInterfaces fcinit.AddVsocks " ..
+      "fcinit.ConfigMmds fcinit.StartInstance the guest ended total", table.concat(names, " "))
   end)
 
   it("runs the default flow in the default run directory", function ()
     local out, status = sh(("scripts/fclua run --kernel %s 2>/dev/null"):format(bed.guest "hello"))
     assert.equal("hello from the guest\n", out)
     assert.equal(0, status)
+  end)
+
+  it("keeps lines whole where both go the same way", function ()
+    local many = [[:append("fcinit", (function ()
+      local list = {}
+      for i = 1, 200 do
+        list[i] = fc.handler("spec.Yield" .. i, function () fc.sleep(0) end)
+      end
+      return table.unpack(list)
+    end)())]]
+    assert.matches("\nhello from the guest\n", run { edit = many, driver = "$fclua 2>&1" }.said)
   end)
 
   it("shows requests with --debug", function ()
@@ -89,7 +104,8 @@ end)]] }
     assert.equal("", ran.out)
     assert.matches("ms  DIR/flow.lua:6  failed\n", ran.err)
     assert.matches("\nfclua: DIR/flow.lua:8: DIR/flow.lua:6: attempt to index a nil value [^\n]*\n", ran.err)
-    assert.matches("\n  done    validate.NetworkCfg, .*fcinit.CreateMachine\n  undone  api client, process, console, run directory\n", ran.err)
+    assert.matches("\n  done    validate.NetworkCfg, .*fcinit.CreateMachine\n" ..
+      "  undone  api client, process, console, run directory\n", ran.err)
     assert.not_matches("\n  trace", ran.err)
   end)
 
@@ -115,13 +131,15 @@ end)]] }
   for name, number in pairs { INT = 2, TERM = 15, HUP = 1, QUIT = 3 } do
     it(("shuts the guest down at SIG%s and exits with %d"):format(name, 128 + number), function ()
       local ran = run { guest = "cad", words = "10", driver = ("start; kill -%s $p; wait $p"):format(name) }
-      assert.matches(("SIG%s: stopping; the next signal kills\n +%%d+%%.%%d ms  the guest ended\n"):format(name), ran.err)
+      assert.matches(("SIG%s: stopping; the next signal kills\n +%%d+%%.%%d ms  the guest ended\n"):format(name),
+        ran.err)
       assert.equal(128 + number, ran.status)
     end)
   end
 
   it("kills at the second signal", function ()
-    local ran = run { guest = "idle", words = "60", driver = "start; kill -INT $p; await stopping $err; kill -TERM $p; wait $p" }
+    local ran = run { guest = "idle", words = "60", driver =
+      "start; kill -INT $p; await stopping $err; kill -TERM $p; wait $p" }
     assert.matches("SIGTERM: killing\n +%d+%.%d ms  the VMM was ended by signal 9\n", ran.err)
     assert.equal(130, ran.status)
   end)
@@ -129,13 +147,15 @@ end)]] }
   it("gives a boot up at a signal", function ()
     local ran = run { guest = "idle", driver = "start CreateMachine; kill -INT $p; wait $p", edit =
       [[:append_after("fcinit.CreateMachine", fc.handler("spec.Wait", function () fc.sleep(60) end))]] }
-    assert.matches("SIGINT: stopping; the next signal kills\n +%d+%.%d ms  spec.Wait  cancelled\n +%d+%.%d ms  total\n$", ran.err)
+    assert.matches("SIGINT: stopping; the next signal kills\n +%d+%.%d ms  spec.Wait  cancelled\n" ..
+      " +%d+%.%d ms  total\n$", ran.err)
     assert.equal(130, ran.status)
   end)
 
   it("leaves SIGHUP ignored under nohup", function ()
     local ran = run { guest = "idle", driver =
-      "(trap '' HUP; exec $fclua >$out 2>$err) & p=$!; await StartInstance $err; kill -HUP $p; sleep 0.2; kill $p; wait $p" }
+      "(trap '' HUP; exec $fclua >$out 2>$err) & p=$!; await StartInstance $err; " ..
+      "kill -HUP $p; sleep 0.2; kill $p; wait $p" }
     assert.not_matches("SIGHUP", ran.err)
     assert.equal(143, ran.status)
   end)
@@ -155,11 +175,13 @@ end)]] }
 
   for name, case in pairs {
     ["no kernel"] = { "", "fclua: validate.Cfg: --kernel is required" },
-    ["a kernel that is not there"] = { "--kernel /nowhere", "fclua: validate.Cfg: --kernel: cannot use /nowhere: No such file or directory" },
+    ["a kernel that is not there"] = { "--kernel /nowhere",
+      "fclua: validate.Cfg: --kernel: cannot use /nowhere: No such file or directory" },
     ["a drive that is not there"] = { "--kernel Makefile --root-drive /nowhere:ro",
       "fclua: validate.Cfg: --root-drive: cannot use /nowhere: No such file or directory" },
     ["a tap that is not there"] = { "--kernel Makefile --tap-device nowhere0",
-      "fclua: fcinit.SetupNetwork: --tap-device: no interface 'nowhere0' on this host\n  hint    ip tuntap add mode tap nowhere0" },
+      "fclua: fcinit.SetupNetwork: --tap-device: no interface 'nowhere0' on this host\n" ..
+      "  hint    ip tuntap add mode tap nowhere0" },
     ["too many processors"] = { "--ncpus 99", "fclua: --ncpus: 1 to 32 expected, got 99" },
     ["a jailer"] = { "--jailer j", "fclua: --jailer: not supported by this version (0.1.0)" },
     ["a flow that is not there"] = { "./nowhere.lua", "fclua: ./nowhere.lua: No such file or directory" },

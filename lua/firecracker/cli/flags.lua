@@ -55,7 +55,8 @@ local FLAGS <const> = {
   { "--tap-device", "DEVICE[/MAC]", "a network interface; may be repeated", field = "network_interfaces", many = true,
     put = function (config, text, i)
       local device, mac = text:match "^(.-)/(.*)$"
-      append(config, "network_interfaces", { iface_id = "eth" .. i - 1, host_dev_name = device or text, guest_mac = mac })
+      append(config, "network_interfaces",
+        { iface_id = "eth" .. i - 1, host_dev_name = device or text, guest_mac = mac })
     end },
   { "--vsock-device", "PATH:CID", "the socket between host and guest", field = "vsock",
     put = function (config, text)

@@ -16,6 +16,7 @@ local run = {
 
 local SIGPIPE <const> = 13
 local EPIPE <const> = 32
+local PATIENCE <const> = 0.05   -- seconds for the rest of a guest's line
 
 function run.define (command)
   command:help_description_margin(36)
@@ -66,6 +67,7 @@ function session:write (bytes)
   end
   if ok then
     self.mid_line = bytes:sub(-1) ~= "\n"
+    self.loop.fire(self)
     return
   end
   self.write = function () end
@@ -73,6 +75,12 @@ function session:write (bytes)
     report.failure("standard output: " .. problem)
   end
   self:interrupt("standard output is gone", number == EPIPE and 128 + SIGPIPE or 1)
+end
+
+-- A guest that has begun a line mostly ends it at once: its line and ours stay whole.
+function session:await_line ()
+  local deadline = self.now() + PATIENCE
+  while self.mid_line and self.loop.park(deadline, self) do end
 end
 
 -- On a terminal, which shows both streams, a report begins its own line.
@@ -92,6 +100,7 @@ function session:event (event)
     self.exit_error = self.vm:exited_error()      -- now: its last words go with its directory
   end
   if event.event == "step" and event.phase ~= "begin" then
+    self:await_line()
     self:end_line()
     local cancelled = event.err and event.err.code == "cancelled"
     report.timed(event.elapsed, event.name .. (cancelled and "  cancelled" or event.err and "  failed" or ""))
