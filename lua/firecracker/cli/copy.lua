@@ -1,0 +1,62 @@
+--- `fclua init`: copy the default flow, for editing.
+-- @module firecracker.cli.copy
+
+local report = require "firecracker.cli.report"
+
+local copy = {
+  name = "init",
+  summary = "Copy the default flow, for editing; a file that exists is left alone.",
+  usage = "[FILE]",
+}
+
+function copy.define (command)
+  command:argument("file", "where to; '-' is standard output; default: ./boot.lua"):args "?"
+end
+
+local function read_default ()
+  local path, problem = package.searchpath("firecracker.flows.boot", package.path)
+  local file <close> = path and assert(io.open(path, "rb"))
+  return file and file:read "a", problem
+end
+
+local function write (file, text)
+  local ok, problem = file:write(text)
+  if ok then
+    ok, problem = file:flush()
+  end
+  return ok, problem
+end
+
+-- The core's `create` refuses a name that exists; Lua's own io.open cannot.
+local function write_new (path, text)
+  local ok, err = require("firecracker.core").files.create(path, tonumber("644", 8))
+  if not ok then
+    return nil, err
+  end
+  local file <close>, problem = io.open(path, "wb")
+  if not file then
+    return nil, problem
+  end
+  return write(file, text)
+end
+
+function copy.main (options)
+  local target = options.file or "./boot.lua"
+  local text, err = read_default()
+  local ok = text
+  if text and target == "-" then
+    ok, err = write(io.stdout, text)
+  elseif text then
+    ok, err = write_new(target, text)
+  end
+  if not ok then
+    report.failure(err)
+    return 1
+  end
+  if target ~= "-" then
+    io.stderr:write(("%s: the default flow; run it by: fclua run %s\n"):format(target, target))
+  end
+  return 0
+end
+
+return copy

@@ -1,0 +1,79 @@
+--- The command `fclua`: finds the sub-command, and says what is wrong with a command line.
+-- Sub-commands load the library when they run: `--help` and `--version` need none of it.
+-- @module firecracker.cli
+
+local argparse = require "argparse"
+local report = require "firecracker.cli.report"
+local version = require "firecracker.version"
+
+-- In the order of --help. Each: `name`, `summary`, `usage`, `define(command)`, `main(options)` that returns the exit
+-- status; `arguments = true` where words after `--` are taken.
+local COMMANDS <const> = {}
+for i, file in ipairs { "run", "check", "copy" } do
+  COMMANDS[i] = require("firecracker.cli." .. file)
+end
+
+local EPILOG <const> = [[
+Exit status:
+   0                     the guest ended, and well
+   1                     something failed
+   2                     the command line, the configuration or the flow is wrong
+   128 + N               ended by signal N: 130 after Ctrl-C, 143 after SIGTERM]]
+
+local function parser ()
+  local top = argparse("fclua", "Starts Firecracker microVMs by a boot flow that you can edit."):epilog(EPILOG)
+    :usage "Usage: fclua COMMAND [OPTION…]"
+    :command_target "command"
+  top:flag "--version" :description "Show the version and exit."
+    :action(function ()
+      print("fclua " .. version.string)
+      os.exit(0)
+    end)
+  for _, each in ipairs(COMMANDS) do
+    local command = top:command(each.name):summary(each.summary):description(each.description or each.summary)
+    command:usage("Usage: fclua " .. each.name .. " " .. each.usage)
+    command._options[command._help_option_idx or 1]:description "Show this help and exit."
+    each.define(command)
+  end
+  return top
+end
+
+-- What follows the first `--` belongs to the flow's script.
+local function split (words)
+  for i, word in ipairs(words) do
+    if word == "--" then
+      return table.move(words, 1, i - 1, 1, {}), table.move(words, i + 1, #words, 1, {})
+    end
+  end
+  return table.move(words, 1, #words, 1, {})
+end
+
+local function find (name)
+  for _, each in ipairs(COMMANDS) do
+    if each.name == name then
+      return each
+    end
+  end
+end
+
+local function refuse (message, command)
+  report.usage(message:gsub("\nD(id you mean.*)$", " (d%1)"), command)
+  return 2
+end
+
+--- Run a command line.
+-- @tparam {string,...} words without the program's name
+-- @treturn int exit status
+return function (words)
+  local own, arguments = split(words)
+  local ok, options = parser():pparse(own)
+  if not ok then
+    return refuse(options, find(own[1]))
+  end
+  local command = find(options.command)
+  if arguments and not command.arguments then
+    return refuse(command.name .. " takes no arguments after '--'", command)
+  end
+  options.arguments = arguments or {}
+  return command.main(options)
+end
