@@ -168,6 +168,10 @@ static int request_cancel (lua_State *L) {
   return 0;
 }
 
+/***
+Give the request up and its memory back; closing twice is no error.
+@function request:close
+*/
 static int request_close (lua_State *L) {
   fc_http_request_close(luaL_checkudata(L, 1, REQUEST_BOX));
   return 0;
