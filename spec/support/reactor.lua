@@ -1,5 +1,6 @@
 --- Driving the reactor itself, below the loop: what specs of the C core wait with.
 -- reactor.wait(ready): steps until ready() returns something true, which it returns; fails after ten seconds
+-- reactor.poll(ready): the same for what nothing tells of: looks every millisecond
 -- reactor.fired([seconds]): the keys that fire within that time (default: what has fired already), in order
 -- reactor.steps(fn): how many steps are made while fn runs, whoever makes them
 
@@ -20,6 +21,14 @@ function reactor.wait (ready)
     assert(it:step(deadline) ~= nil)
     repeat until not it:fired()
   end
+end
+
+function reactor.poll (ready)
+  local timer <close> = assert(core.reactor():timer())
+  return reactor.wait(function ()
+    timer:arm(core.now() + 1e-3)
+    return ready()
+  end)
 end
 
 function reactor.fired (seconds)
