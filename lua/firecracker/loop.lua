@@ -142,11 +142,13 @@ local function finish (task)
   end
   local scope = task.scope
   scope.live = scope.live - 1
-  if task.err and not task.awaited then
+  local as_asked = task.cancelled and task.err and task.err.code == "cancelled"
+  if task.err and not task.awaited and not as_asked then
     if scope == state.root then
       warn("firecracker: a task failed: " .. tostring(task.err))
     else
-      scope.err = scope.err or task.err
+      scope.failed = scope.failed or {}
+      scope.failed[#scope.failed + 1] = task    -- somebody may still come and wait for it
     end
   end
   loop.fire(task)
@@ -416,7 +418,7 @@ local scope_metatable = {
 --- Run a function as a task and everything it spawns to the end. Left by an error, it cancels them and waits for that.
 -- @tparam function fn
 -- @param ... its arguments
--- @return what fn returns; raises what it, or a task that nobody waited for, raised
+-- @return what fn returns; raises what it raised, or else the first of its tasks that failed and that nobody waited for
 function loop.run (fn, ...)
   local scope <close> = setmetatable({ live = 0 }, scope_metatable)
   local task = spawn(scope, context().deadline, fn, ...)
@@ -426,9 +428,13 @@ function loop.run (fn, ...)
       loop.park(NEVER, scope)
     end
   end)
-  local err = task.err or scope.err
-  if err then
-    error(err, 0)
+  if task.err then
+    error(task.err, 0)
+  end
+  for _, failed in ipairs(scope.failed or {}) do
+    if not failed.awaited then
+      error(failed.err, 0)
+    end
   end
   return table.unpack(task.results, 2, task.results.n)
 end
