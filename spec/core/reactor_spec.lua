@@ -189,7 +189,7 @@ describe("the reactor", function ()
       -- a shell stops and continues this process: a stop ends the wait with EINTR and needs no handler
       local pid = io.open "/proc/self/stat":read "n"
       local one = timer(core.now() + 0.5)
-      os.execute(("( sleep 0.05; kill -STOP %d; sleep 0.05; kill -CONT %d ) >/dev/null 2>&1 &"):format(pid, pid))
+      sh(("( sleep 0.05; kill -STOP %d; sleep 0.05; kill -CONT %d ) >/dev/null 2>&1 &"):format(pid, pid))
       local result = reactor:step(core.now() + 60)
       assert.is_false(result)
       assert.same({ one:key() }, driver.fired(0.6))
