@@ -334,14 +334,20 @@ function loop.under (deadline, fn, ...)
   return with("deadline", math.min(deadline, context().deadline), fn, ...)
 end
 
+--- Call a function that no inherited deadline reaches, but a cancel does: waiting for what ends by itself in time.
+-- @tparam function fn
+-- @param ... its arguments
+-- @return what fn returns
+function loop.without_deadline (fn, ...)
+  return with("deadline", NEVER, fn, ...)
+end
+
 --- Call a function that neither a cancel nor an inherited deadline reaches: cleaning up.
 -- @tparam function fn
 -- @param ... its arguments
 -- @return what fn returns
 function loop.shielded (fn, ...)
-  return with("shield", context().shield + 1, function (...)
-    return with("deadline", NEVER, fn, ...)
-  end, ...)
+  return with("shield", context().shield + 1, loop.without_deadline, fn, ...)
 end
 
 --- Let time pass; the other tasks go on.
@@ -423,7 +429,7 @@ function loop.run (fn, ...)
   local scope <close> = setmetatable({ live = 0 }, scope_metatable)
   local task = spawn(scope, context().deadline, fn, ...)
   task.awaited = true
-  with("deadline", NEVER, function ()   -- it bounds the tasks; a wait bounded by a past one would spin
+  loop.without_deadline(function ()   -- it bounds the tasks; a wait bounded by a past one would spin
     while scope.live > 0 do
       loop.park(NEVER, scope)
     end
