@@ -198,8 +198,11 @@ describe("a process", function ()
         local c = core.files.reopen(2)
         local p = core.process.spawn { path = "/bin/sh", environment = {}, stdio = { b, c, a },
           argv = { "sh", "-c", "readlink /proc/self/fd/0 /proc/$$/fd/2" } }
+        assert(spawn.ended(p) == "exited")
+        p = core.process.spawn { path = "/bin/sh", environment = {}, stdio = { a, c, b },    -- 0 stays where it is
+          argv = { "sh", "-c", "readlink /proc/self/fd/0 /proc/$$/fd/2" } }
         assert(spawn.ended(p) == "exited")]])
-      assert.equal("/dev/zero\n/dev/null\n", out)
+      assert.equal("/dev/zero\n/dev/null\n/dev/null\n/dev/zero\n", out)
     end)
 
     it("no signal mask and no ignored signal", function ()
@@ -254,8 +257,12 @@ describe("a process", function ()
       local spawn = require "spec.support.spawn"
       local p = assert(spawn "exit 3")
       print(spawn.ended(p))
-      print(p:signal "TERM", select(2, spawn { "/no/such" }).message)]])
-    assert.equal("unknown\ntrue\tcannot exec /no/such: No such file or directory\n", out)
+      print(p:signal "TERM", select(2, spawn { "/no/such" }).message)
+      local q = assert(spawn "exit 3")
+      repeat until not io.open("/proc/" .. q:pid())
+      print(q:signal "TERM")    -- gone, and nobody has looked yet
+      print(spawn.ended(q))]])
+    assert.equal("unknown\ntrue\tcannot exec /no/such: No such file or directory\ntrue\nunknown\n", out)
     assert.equal(0, status)
   end)
 
