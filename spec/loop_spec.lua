@@ -91,6 +91,48 @@ describe("the loop", function ()
       end))
     end)
 
+    it("left by a cancel, cancels its tasks and waits for their cleaning up", function ()
+      loop.run(function ()
+        local cleaned = 0
+        local function clean ()
+          loop.shielded(loop.sleep, 0.01)
+          cleaned = cleaned + 1
+        end
+        local function wait ()
+          local _ <close> = setmetatable({}, { __close = clean })
+          loop.sleep(60)
+        end
+        local task = loop.spawn(loop.run, function ()
+          loop.spawn(wait)
+          wait()
+        end)
+        loop.sleep(0.01)
+        task:cancel()
+        assert.equal("cancelled", select(2, task:wait()).code)
+        assert.equal(2, cleaned)
+      end)
+    end)
+
+    it("left by an interrupt, does so too", function ()
+      local cleaned
+      local ok, err = pcall(loop.run, function ()
+        loop.spawn(function ()
+          local _ <close> = setmetatable({}, { __close = function () cleaned = loop.shielded(loop.sleep, 0.01) end })
+          loop.sleep(60)
+        end)
+        loop.sleep(0.001)
+        local main = debug.getregistry()[1]    -- LUA_RIDX_MAINTHREAD: where Ctrl-C raises
+        debug.sethook(main, function ()
+          debug.sethook(main)
+          error "interrupted!"
+        end, "l")
+        loop.sleep(60)
+      end)
+      assert.is_false(ok)
+      assert.matches("interrupted!", tostring(err))
+      assert.is_true(cleaned)
+    end)
+
     it("does not spin while its tasks outlast its deadline", function ()
       local steps = driver.steps(function ()
         loop.under(now() + 0.01, loop.run, function ()

@@ -159,32 +159,41 @@ local function traceback (raised)
   return errors.from(raised, debug.traceback(nil, 2))
 end
 
-local function resume (task)
-  task.queued = false
-  if task.done then
-    return
-  end
-  local before = state.current
-  state.current = task
-  local ok, problem = coroutine.resume(task.thread)
-  state.current = before
-  if coroutine.status(task.thread) == "dead" then
-    if not ok then
-      task.err = errors.from(problem)
+-- What follows a task's turn, also when Ctrl-C raises on the main thread the moment the turn is over, or before it began:
+-- then the task gets another, which does it no harm.
+local turn_metatable = {
+  __close = function (turn, raised)
+    local task = turn.task
+    queue[turn.at] = nil
+    queue.first = turn.at + 1
+    state.current = turn.before
+    if coroutine.status(task.thread) ~= "dead" then
+      if raised or not task.waiting then   -- a plain coroutine.yield: the others' turn, then this one's again
+        enqueue(task)
+      end
+    elseif not task.done then
+      if not task.results and not task.err then
+        task.err = errors.from(turn.problem)
+      end
+      finish(task)
     end
-    finish(task)
-  elseif not task.waiting then
-    enqueue(task)   -- a plain coroutine.yield: the others' turn, then this one's again
+  end,
+}
+
+local function resume (task, at)
+  local turn <close> = setmetatable({ task = task, at = at, before = state.current }, turn_metatable)
+  task.queued = false
+  if not task.done then
+    state.current = task
+    local _, problem = coroutine.resume(task.thread)
+    turn.problem = problem
   end
 end
 
 -- Resume what is queued now; what these queue is left for the next turn.
 local function run_ready ()
   for at = queue.first, queue.last do
-    local task = queue[at]
-    queue[at] = nil
-    queue.first = at + 1
-    resume(task)
+    resume(queue[at], at)
   end
 end
 
@@ -246,8 +255,10 @@ local function park_task (task, wait, deadline)
     add(wait.timer_key, wait)
     task.timer:arm(deadline)
   end
-  coroutine.yield()
-  check_cancelled(task)
+  repeat
+    coroutine.yield()
+    check_cancelled(task)
+  until wait.fired or now() >= deadline
 end
 
 local function step (deadline)
