@@ -3,6 +3,8 @@
 #include "lcommon.h"
 #include "sys/http.h"
 
+#include <string.h>
+
 /***
 Requests over Unix sockets with libcurl. Loaded at the first request.
 @module firecracker.core.http
@@ -115,6 +117,7 @@ static int request_start (lua_State *L) {
   const char *path = luaL_checkstring(L, 3);
   const char *body = luaL_optlstring(L, 4, NULL, &length);
   luaL_argcheck(L, q->state != FC_HTTP_RUNNING, 1, "this request is running");
+  luaL_argcheck(L, method[0] && !method[strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")], 2, "capital letters expected");
   luaL_argcheck(L, path[0] == '/', 3, "must begin with a slash");
   fc_error err;
   if (fc_http_request_start(q, method, path, body, length, &err) < 0)
@@ -165,6 +168,10 @@ static int request_cancel (lua_State *L) {
   return 0;
 }
 
+/***
+Give the request up and its memory back; closing twice is no error.
+@function request:close
+*/
 static int request_close (lua_State *L) {
   fc_http_request_close(luaL_checkudata(L, 1, REQUEST_BOX));
   return 0;

@@ -305,6 +305,8 @@ static int json_decode (lua_State *L) {
   size_t at = end ? (size_t)(end - text) : 0;
   if (s->tree && end)
     at += strspn(end, " \t\r\n");
+  if (at > strlen(text))   /* cJSON takes a NUL for a blank */
+    at = strlen(text);
   const char *nul = find_nul(text);
   fc_error err;
   if (s->tree && nul) {

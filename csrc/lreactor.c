@@ -184,6 +184,10 @@ static int timer_key (lua_State *L) {
   return 1;
 }
 
+/***
+Give the timer up; closing twice is no error.
+@function timer:close
+*/
 static int timer_close (lua_State *L) {
   timer_box *box = luaL_checkudata(L, 1, TIMER_BOX);
   if (box->reactor) {

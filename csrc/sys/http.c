@@ -211,6 +211,17 @@ static size_t take_reply (char *bytes, size_t size, size_t count, void *data) {
   return fc_buffer_append(&q->reply, bytes, n) < 0 ? 0 : n;
 }
 
+/* One line of the headers, of an interim reply (100) too; or of a trailer, which ends otherwise. */
+static size_t take_header (char *bytes, size_t size, size_t count, void *data) {
+  fc_http_request *q = data;
+  size_t n = size * count;
+  if (n > 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
+    q->headers_ended = true;
+  else if (n >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
+    q->headers_ended = false;
+  return n;
+}
+
 /* ---- engine ---- */
 
 int fc_http_engine_open (fc_http_engine *e, fc_reactor *r, fc_error *err) {
@@ -328,6 +339,8 @@ int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) 
   curl_easy_setopt(q->easy, CURLOPT_CLOSESOCKETDATA, c->engine);
   curl_easy_setopt(q->easy, CURLOPT_WRITEFUNCTION, take_reply);
   curl_easy_setopt(q->easy, CURLOPT_WRITEDATA, q);
+  curl_easy_setopt(q->easy, CURLOPT_HEADERFUNCTION, take_header);
+  curl_easy_setopt(q->easy, CURLOPT_HEADERDATA, q);
   fc_wake_open(c->engine->reactor, &q->wake);
   q->client = c;
   q->next = c->requests;
@@ -345,7 +358,7 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   fc_buffer_clear(&q->reply);
   if (body && fc_buffer_append(&q->body, body, length) < 0)
     return fc_error_memory(err);
-  q->too_large = false;
+  q->too_large = q->headers_ended = false;
   q->status = 0;
   q->os_errno = 0;
   q->problem[0] = '\0';
@@ -376,6 +389,8 @@ void fc_http_request_cancel (fc_http_request *q) {
 }
 
 int fc_http_request_result (const fc_http_request *q, fc_error *err) {
+  if (q->result == CURLE_OK && !q->headers_ended)
+    return fc_error_set(err, "http", 0, "the reply was cut among its headers");
   if (q->result == CURLE_OK)
     return 0;
   if (q->too_large)

@@ -51,6 +51,7 @@ struct fc_http_request {
   fc_buffer body;                /* what is sent */
   fc_buffer reply;
   bool too_large;
+  bool headers_ended;            /* libcurl takes a reply cut among its headers for a whole one */
   CURLcode result;
   long status;
   int os_errno;                  /* why connecting failed */

@@ -38,7 +38,7 @@ double fc_reactor_deadline (const fc_reactor *r) {
 /* Keep the descriptor for outer loops in step with the earliest deadline. */
 static void set_timer_fd (fc_reactor *r) {
   double deadline = fc_reactor_deadline(r);
-  if (r->timer_fd < 0 || deadline == r->timer_fd_deadline)
+  if (r->timer_fd < 0 || deadline == r->timer_fd_deadline || !fc_reactor_is_ours(r))
     return;
   struct itimerspec when = {{0, 0}, {0, 0}};
   if (deadline < FC_NEVER) {
@@ -179,6 +179,7 @@ void fc_wake_close (fc_reactor *r, fc_wake *w) {
   *(w->previous ? &w->previous->next : &r->first) = w->next;
   *(w->next ? &w->next->previous : &r->last) = w->previous;
   w->queued = false;
+  set_timer_fd(r);
 }
 
 void fc_wake_fire (fc_reactor *r, fc_wake *w) {

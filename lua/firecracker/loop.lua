@@ -142,11 +142,13 @@ local function finish (task)
   end
   local scope = task.scope
   scope.live = scope.live - 1
-  if task.err and not task.awaited then
+  local as_asked = task.cancelled and task.err and task.err.code == "cancelled"
+  if task.err and not task.awaited and not as_asked then
     if scope == state.root then
       warn("firecracker: a task failed: " .. tostring(task.err))
     else
-      scope.err = scope.err or task.err
+      scope.failed = scope.failed or {}
+      scope.failed[#scope.failed + 1] = task    -- somebody may still come and wait for it
     end
   end
   loop.fire(task)
@@ -157,32 +159,41 @@ local function traceback (raised)
   return errors.from(raised, debug.traceback(nil, 2))
 end
 
-local function resume (task)
-  task.queued = false
-  if task.done then
-    return
-  end
-  local before = state.current
-  state.current = task
-  local ok, problem = coroutine.resume(task.thread)
-  state.current = before
-  if coroutine.status(task.thread) == "dead" then
-    if not ok then
-      task.err = errors.from(problem)
+-- What follows a task's turn, also when Ctrl-C raises on the main thread the moment the turn is over, or before it began:
+-- then the task gets another, which does it no harm.
+local turn_metatable = {
+  __close = function (turn, raised)
+    local task = turn.task
+    queue[turn.at] = nil
+    queue.first = turn.at + 1
+    state.current = turn.before
+    if coroutine.status(task.thread) ~= "dead" then
+      if raised or not task.waiting then   -- a plain coroutine.yield: the others' turn, then this one's again
+        enqueue(task)
+      end
+    elseif not task.done then
+      if not task.results and not task.err then
+        task.err = errors.from(turn.problem)
+      end
+      finish(task)
     end
-    finish(task)
-  elseif not task.waiting then
-    enqueue(task)   -- a plain coroutine.yield: the others' turn, then this one's again
+  end,
+}
+
+local function resume (task, at)
+  local turn <close> = setmetatable({ task = task, at = at, before = state.current }, turn_metatable)
+  task.queued = false
+  if not task.done then
+    state.current = task
+    local _, problem = coroutine.resume(task.thread)
+    turn.problem = problem
   end
 end
 
 -- Resume what is queued now; what these queue is left for the next turn.
 local function run_ready ()
   for at = queue.first, queue.last do
-    local task = queue[at]
-    queue[at] = nil
-    queue.first = at + 1
-    resume(task)
+    resume(queue[at], at)
   end
 end
 
@@ -244,8 +255,10 @@ local function park_task (task, wait, deadline)
     add(wait.timer_key, wait)
     task.timer:arm(deadline)
   end
-  coroutine.yield()
-  check_cancelled(task)
+  repeat
+    coroutine.yield()
+    check_cancelled(task)
+  until wait.fired or now() >= deadline
 end
 
 local function step (deadline)
@@ -332,14 +345,20 @@ function loop.under (deadline, fn, ...)
   return with("deadline", math.min(deadline, context().deadline), fn, ...)
 end
 
+--- Call a function that no inherited deadline reaches, but a cancel does: waiting for what ends by itself in time.
+-- @tparam function fn
+-- @param ... its arguments
+-- @return what fn returns
+function loop.without_deadline (fn, ...)
+  return with("deadline", NEVER, fn, ...)
+end
+
 --- Call a function that neither a cancel nor an inherited deadline reaches: cleaning up.
 -- @tparam function fn
 -- @param ... its arguments
 -- @return what fn returns
 function loop.shielded (fn, ...)
-  return with("shield", context().shield + 1, function (...)
-    return with("deadline", NEVER, fn, ...)
-  end, ...)
+  return with("shield", context().shield + 1, loop.without_deadline, fn, ...)
 end
 
 --- Let time pass; the other tasks go on.
@@ -427,15 +446,19 @@ local scope_metatable = {
 -- error, its tasks are cancelled and waited for.
 -- @tparam function fn
 -- @param ... its arguments
--- @return what fn returns; raises what it, or a task that nobody waited for, raised
+-- @return what fn returns; raises what it raised, or else the first of its tasks that failed and that nobody waited for
 function loop.run (fn, ...)
   local scope <close> = setmetatable({ live = 0 }, scope_metatable)
   local task = spawn(scope, context().deadline, fn, ...)
   scope.task, task.awaited = task, true
-  with("deadline", NEVER, await_scope, scope)   -- it bounds the tasks; a wait bounded by a past one would spin
-  local err = task.err or scope.err
-  if err then
-    error(err, 0)
+  loop.without_deadline(await_scope, scope)   -- it bounds the tasks; a wait bounded by a past one would spin
+  if task.err then
+    error(task.err, 0)
+  end
+  for _, failed in ipairs(scope.failed or {}) do
+    if not failed.awaited then
+      error(failed.err, 0)
+    end
   end
   return table.unpack(task.results, 2, task.results.n)
 end

@@ -1,12 +1,13 @@
 local core = require "firecracker.core"
 local driver = require "spec.support.reactor"
 local fds = require "spec.support.fds"
+local sh = require "spec.support.sh"
 
 describe("signals", function ()
   local pid = io.open "/proc/self/stat":read "n"
 
   local function kill (signal)
-    assert(os.execute(("kill -%s %d"):format(signal, pid)))
+    sh(("kill -%s %d"):format(signal, pid))
   end
 
   local function status (field)

@@ -1,9 +1,12 @@
 --- Driving the reactor itself, below the loop: what specs of the C core wait with.
--- reactor.wait(ready): steps until ready() returns something true, which it returns; fails after ten seconds
+-- reactor.wait(ready): steps until ready() returns something true, which it returns; fails after ten seconds. What fires
+-- meanwhile is told to the loop, whose tasks do not move.
+-- reactor.poll(ready): the same for what nothing tells of: looks every millisecond
 -- reactor.fired([seconds]): the keys that fire within that time (default: what has fired already), in order
 -- reactor.steps(fn): how many steps are made while fn runs, whoever makes them
 
 local core = require "firecracker.core"
+local loop = require "firecracker.loop"
 
 local reactor = {}
 
@@ -18,8 +21,18 @@ function reactor.wait (ready)
     end
     assert(core.now() < deadline, "nothing came in ten seconds")
     assert(it:step(deadline) ~= nil)
-    repeat until not it:fired()
+    for key in it.fired, it do
+      loop.fire(key)
+    end
   end
+end
+
+function reactor.poll (ready)
+  local timer <close> = assert(core.reactor():timer())
+  return reactor.wait(function ()
+    timer:arm(core.now() + 1e-3)
+    return ready()
+  end)
 end
 
 function reactor.fired (seconds)

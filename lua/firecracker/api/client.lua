@@ -32,7 +32,7 @@ function client.new (path, options)
     gone = options.gone,
     starting = options.starting,
     idle = {},      -- requests to be used again
-    running = {},   -- key -> true
+    running = {},   -- request -> its key
     made = 0,       -- requests in all
   }, metatable)
 end
@@ -48,14 +48,14 @@ local function timed_out (operation, seconds, cause)
   }
 end
 
-local function closed_error ()
-  return errors.new { code = "closed", message = "the API client is closed" }
+local function closed_error (self)
+  return self.gone and self.gone(0) or errors.new { code = "closed", message = "the API client is closed" }
 end
 
 -- A request of the pool, waiting for one while all are in use.
 local function take (self, deadline)
   while #self.idle == 0 and self.made >= CONNECTIONS do
-    if not loop.park(deadline, self.idle) then
+    if not loop.park(deadline, self.idle) or self.closed then
       return nil
     end
   end
@@ -74,6 +74,7 @@ end
 local in_use_metatable = {
   __close = function (use)
     local self = use.client
+    self.running[use.request] = nil
     if not self.closed then
       use.request:cancel()
       self.idle[#self.idle + 1] = use.request
@@ -90,11 +91,11 @@ local function attempt (self, request, method, path, body, deadline)
   end
   local key = request:key()
   local status, text = request:result()
-  self.running[key] = true
+  self.running[request] = key
   while status == false do
     local fired = loop.park(deadline, key)
     if self.closed then
-      return nil, closed_error()
+      return nil, closed_error(self)
     end
     status, text = request:result()
     if status == false and not fired then
@@ -102,7 +103,6 @@ local function attempt (self, request, method, path, body, deadline)
       status, text = nil, "timeout"
     end
   end
-  self.running[key] = nil
   return status, text
 end
 
@@ -121,6 +121,9 @@ local function send (self, request, method, path, body, deadline)
       return nil, "timeout", text.message
     end
     loop.park(core.now() + pause)
+    if self.closed then
+      return nil, closed_error(self)
+    end
     pause = math.min(pause * 2, RETRY_LAST)
   end
 end
@@ -169,7 +172,7 @@ function methods:request (method, path, body, options)
     errors.raise(2, { code = "usage", message = "request: a method and a path that begins with a slash expected" })
   end
   if self.closed then
-    return nil, self.gone and self.gone(0) or closed_error()
+    return nil, closed_error(self)
   end
   local text = body ~= nil and core.json.encode(body) or nil
   local timeout = options and options.timeout or self.timeout
@@ -178,7 +181,7 @@ function methods:request (method, path, body, options)
   local deadline = loop.deadline(timeout)
   local request = take(self, deadline)
   if not request then
-    return nil, timed_out(operation, core.now() - began)
+    return nil, self.closed and closed_error(self) or timed_out(operation, core.now() - began)
   end
   local in_use <close> = setmetatable({ client = self, request = request }, in_use_metatable)
   local status, reply, cause = send(self, request, method, path, text, deadline)
@@ -202,15 +205,17 @@ end
 --- Close its connections; requests that run fail. Closing twice is no error.
 -- @function client:close
 function methods:close ()
+  local idle = self.idle
   self.closed = true
   self.idle = {}
   if self.core then
     self.core:close()
     self.core = nil
   end
-  for key in pairs(self.running) do
+  for _, key in pairs(self.running) do
     loop.fire(key)
   end
+  loop.fire(idle)    -- who waits for a request to use
 end
 
 metatable.__close = methods.close

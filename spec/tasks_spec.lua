@@ -1,0 +1,173 @@
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local fds = require "spec.support.fds"
+local loop = require "firecracker.loop"
+local tasks = require "firecracker.tasks"
+
+local now = core.now
+
+describe("tasks.map", function ()
+  setup(function () loop:pollfd() end)
+  before_each(fds.remember)
+  after_each(function ()
+    local state = core.reactor():state()
+    assert.is_nil(next(state.waits))
+    assert.is_nil(next(state.tasks))
+    fds.compare()
+  end)
+
+  it("gives the results in the order of the items, whatever the order they come in", function ()
+    for _, call in ipairs { function (fn, ...) return fn(...) end, loop.run } do
+      local results = call(tasks.map, { 3, 1, 2 }, function (n)
+        loop.sleep(n * 0.005)
+        return n * 10, "second values are not kept"
+      end)
+      assert.same({ n = 3, errors = {}, 30, 10, 20 }, results)
+    end
+  end)
+
+  it("leaves a hole where a call failed, and says why beside it", function ()
+    local results = tasks.map({ "value", "returned", "raised", "nothing", "false" }, function (what)
+      if what == "raised" then
+        error "broken"
+      elseif what == "returned" then
+        return nil, "why"
+      elseif what == "false" then
+        return false
+      elseif what == "value" then
+        return 1
+      end
+    end)
+    assert.equal(5, results.n)
+    assert.same({ 1, nil, nil, nil, false }, { results[1], results[2], results[3], results[4], results[5] })
+    assert.equal("why", results.errors[2])
+    assert.is_true(errors.is(results.errors[3]))
+    assert.equal("broken", results.errors[3].message)
+    assert.is_nil(results.errors[1] or results.errors[4] or results.errors[5])
+  end)
+
+  it("calls with the item alone", function ()
+    local got
+    tasks.map({ "x" }, function (...) got = table.pack(...) end)
+    assert.same({ n = 1, "x" }, got)
+  end)
+
+  it("calls so many at a time and no more, and each item once", function ()
+    for _, case in ipairs { { 3, 3 }, { 1, 1 }, { 100, 40 }, { nil, 16 } } do
+      local running, most, calls = 0, 0, 0
+      local items = {}
+      for i = 1, 40 do items[i] = i end
+      local results = tasks.map(items, function (i)
+        running, calls = running + 1, calls + 1
+        most = math.max(most, running)
+        loop.sleep(i % 3 * 0.001)
+        running = running - 1
+        return i
+      end, { limit = case[1] })
+      assert.same({ case[2], 40, 40 }, { most, calls, #results })
+    end
+  end)
+
+  it("of nothing is nothing", function ()
+    assert.same({ n = 0, errors = {} }, tasks.map({}, error))
+  end)
+
+  it("refuses a limit that lets nothing begin", function ()
+    for _, limit in ipairs { 0, -1, 1.5, "2" } do
+      local ok, err = pcall(tasks.map, { 1 }, error, { limit = limit })
+      assert.is_false(ok)
+      assert.equal("map: limit: positive integer expected, got " .. limit, err.message)
+    end
+  end)
+
+  it("returns after all calls have ended when its deadline comes first", function ()
+    for _, call in ipairs { function (fn, ...) return fn(...) end, loop.run } do
+      call(function ()
+        local cleaned = 0
+        local results = loop.under(now() + 0.02, tasks.map, { 60, 0, 60 }, function (seconds)
+          local ok, err = loop.sleep(seconds)
+          loop.shielded(loop.sleep, 0.01)
+          cleaned = cleaned + 1
+          return ok, err
+        end)
+        assert.equal(3, cleaned)
+        assert.is_true(results[2])
+        assert.same({ "timeout", "timeout" }, { results.errors[1].code, results.errors[3].code })
+      end)
+    end
+  end)
+
+  describe("when it is cancelled", function ()
+    it("cancels its calls, begins no more, and closes what came", function ()
+      loop.run(function ()
+        local closed, begun, ended = 0, 0, 0
+        local task = loop.spawn(tasks.map, { 0, 0, 60, 60, 60, 60 }, function (seconds)
+          begun = begun + 1
+          local _ <close> = setmetatable({}, { __close = function ()
+            loop.shielded(loop.sleep, 0.005)
+            ended = ended + 1
+          end })
+          loop.sleep(seconds)
+          return { close = function () closed = closed + 1 end }
+        end, { limit = 2 })
+        loop.sleep(0.04)
+        task:cancel()
+        assert.equal("cancelled", select(2, task:wait()).code)
+        assert.same({ 2, 4, 4 }, { closed, begun, ended })
+      end)
+    end)
+  end)
+
+  describe("closed", function ()
+    local function closable (log, name, fails)
+      return { close = function (self)
+        assert(self.name == name)
+        log[#log + 1] = name
+        if fails then error(name .. " fails") end
+      end, name = name }
+    end
+
+    it("closes all results that can be closed, by <close>", function ()
+      local log = {}
+      do
+        local results <close> = tasks.map({ "a", "b", "c", "d" }, function (name)
+          if name == "b" then return nil, "failed" end
+          if name == "c" then return "a string" end
+          return closable(log, name)
+        end)
+        assert.equal(4, results.n)
+      end
+      assert.same({ "a", "d" }, log)
+    end)
+
+    it("goes on past one that fails, and raises then", function ()
+      local log = {}
+      local ok, err = pcall(function ()
+        local _ <close> = tasks.map({ "a", "b", "c" }, function (name) return closable(log, name, name ~= "c") end)
+      end)
+      assert.is_false(ok)
+      assert.equal("a fails", err.message)
+      assert.same({ "a", "b", "c" }, log)
+    end)
+  end)
+end)
+
+describe("tasks.all", function ()
+  it("calls all functions at the same time, however many", function ()
+    local functions, arrived = {}, 0
+    for i = 1, 30 do
+      functions[i] = function ()
+        arrived = arrived + 1
+        while arrived < 30 do    -- all are here before the first goes on
+          loop.sleep(0)
+        end
+        return i
+      end
+    end
+    local results = tasks.all(functions)
+    for i = 1, 30 do
+      assert.equal(i, results[i])
+    end
+    assert.same({ n = 0, errors = {} }, tasks.all {})
+  end)
+end)
