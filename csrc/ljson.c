@@ -245,7 +245,7 @@ static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
     lua_newtable(L);
     luaL_setmetatable(L, ARRAY_BOX);
     for (const cJSON *at = item->child; at; at = at->next) {
-      push_value(L, at, true);   /* a list has no holes */
+      push_value(L, at, keep_null);   /* its own nulls stay: a list has no holes */
       lua_rawseti(L, -2, ++i);
     }
   } else if (cJSON_IsObject(item)) {

@@ -80,15 +80,11 @@ describe("json", function ()
     end)
 
     it("takes any number of tables with a metatable of another name", function ()
-      local named, list = { __name = "another" }, {}
-      for i = 1, 300000 do
-        list[i] = setmetatable({}, named)
+      local one, list = setmetatable({}, { __name = "another" }), {}
+      for i = 1, 1000000 do    -- as many as Lua's stack has places
+        list[i] = one
       end
-      assert.equal(2 + 300000 * 3 - 1, #json.encode(list))
-      for i, one in ipairs(list) do
-        list[i] = { a = one, b = one }
-      end
-      assert.equal('{"a":{},"b":{}}', json.encode(list[1]))
+      assert.equal(3000001, #json.encode(list))
     end)
 
     it("calls no metamethod", function ()
@@ -152,8 +148,8 @@ describe("json", function ()
     end)
 
     it("leaves null members out when told to, but no list's", function ()
-      assert.same({ a = 1, l = { json.null, 2, { json.null } } },
-        json.decode('{"a":1,"b":null,"l":[null,2,[null]]}', { null = false }))
+      assert.same({ a = 1, l = { json.null, 2, { json.null }, { d = 1 } } },
+        json.decode('{"a":1,"b":null,"l":[null,2,[null],{"c":null,"d":1}]}', { null = false }))
       assert.same({ b = json.null }, json.decode('{"b":null}', {}))
       assert.same({ b = json.null }, json.decode('{"b":null}', { null = true }))
     end)

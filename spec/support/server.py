@@ -46,6 +46,8 @@ def serve(connection, number):
             if request is None:
                 break
             line, headers, body = request
+            if "expect" in headers:
+                tell("expect", number)
             tell("request", number, line, headers.get("host"), body.decode("latin-1"))
             entry = next_entry()
             if entry.get("hang"):
