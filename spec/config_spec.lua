@@ -409,14 +409,14 @@ describe("config.check refuses", function ()
   end
 
   it("at the caller's line, or its caller's", function ()
-    local function here () return "config_spec.lua:" .. debug.getinfo(2, "l").currentline .. "$" end
+    local function line_here () return "config_spec.lua:" .. debug.getinfo(2, "l").currentline .. "$" end
     local first, second
     local function wrapper (level)
-      first = here() config.check({ id = 1 }, level)
+      first = line_here() config.check({ id = 1 }, level)
       return true
     end
     local function caller (level)
-      second = here() wrapper(level)
+      second = line_here() wrapper(level)
       return true
     end
     local _, err = pcall(caller)

@@ -17,14 +17,20 @@ describe("the loop", function ()
     return keys
   end
 
+  local function timers ()
+    return tonumber(tostring(core.reactor()):match "(%d+) timers")
+  end
+
+  local armed     -- libcurl's own may be armed; it runs out some time
   setup(function () loop:pollfd() end)    -- makes the descriptor for other loops, which stays
   before_each(fds.remember)
+  before_each(function () armed = timers() end)
   after_each(function ()
     assert.same({}, registered())    -- a wait leaves nothing behind, however it ends
     assert.is_nil(next(state.tasks))
     assert.is_nil(state.current)
     assert.same({ deadline = math.huge, shield = 0 }, state.main)
-    assert.equal("<reactor, 0 timers>", tostring(core.reactor()))
+    assert.is_true(timers() <= armed)
     fds.compare()
   end)
 

@@ -29,7 +29,7 @@ local TAIL <const> = 2048   -- bytes of the VMM's last words kept in an error
 -- @treturn[2] err code "flow": the flow cannot be loaded
 function machine.new (settings, wanted)
   local checked = config.check(settings or {}, 2)
-  local steps, err = wanted or "boot", nil
+  local steps, err = wanted or "boot"
   if flow.is(steps) then
     steps = steps:copy()
   elseif type(steps) == "string" then

@@ -7,7 +7,8 @@
 --   slash, else a name on PATH), `function`,
 --   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
 --   or `any`, alternatives of the plain types, told apart in this order and described by `expected`
--- - `required`; `default`, filled in when absent, or a function that gives it (what Firecracker itself fills in is left absent and told in `doc`)
+-- - `required`; `default`, filled in when absent, or a function that gives it (what Firecracker itself fills in is left
+--   absent and told in `doc`)
 -- - `min`, `max`: of a number, or of a list's length; `max_bytes` of a string
 -- - `enum`, with `ignore_case`; `pattern` and `key_pattern` (a map's keys), in words in `expected` and `key_expected`
 -- - `rules`: what concerns several fields at once, each `{ name, arguments… }` of @{firecracker.config.rules}

@@ -99,7 +99,7 @@ end
 
 -- Standard input, output and error; each a descriptor to be closed once the VMM has it.
 local function open_stdio (vm)
-  local stdio, err = {}, nil
+  local stdio, err = {}
   stdio[1], err = files.open("/dev/null", "r")
   if stdio[1] then
     stdio[3], err = files.open(vm.stderr_path, "w")
@@ -153,7 +153,7 @@ function direct.start (vm)
   if not watch then
     return nil, err
   end
-  local watched <close> = watch
+  local _ <close> = watch
   local process
   process, err = spawn(vm, binary)
   if not process then
