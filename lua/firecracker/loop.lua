@@ -331,7 +331,7 @@ local restore = {
 }
 local function with (field, value, fn, ...)
   local here = context()
-  local saved <close> = setmetatable({ context = here, field = field, value = here[field] }, restore)
+  local _ <close> = setmetatable({ context = here, field = field, value = here[field] }, restore)
   here[field] = value
   return fn(...)
 end
@@ -467,22 +467,25 @@ end
 -- @section outer
 
 --- A descriptor that is readable when a step would do something.
+-- @function loop:pollfd
 -- @treturn[1] integer
 -- @return[2] nil
 -- @treturn[2] err
-function loop:pollfd ()
+function loop.pollfd ()
   return reactor:pollfd()
 end
 
 --- What to wait for on it.
+-- @function loop:events
 -- @treturn string "r"
-function loop:events ()
+function loop.events ()
   return "r"
 end
 
 --- When to step even if it is not readable.
+-- @function loop:timeout
 -- @treturn ?number seconds; nil: not before it is readable
-function loop:timeout ()
+function loop.timeout ()
   if queue.first <= queue.last then
     return 0
   end
@@ -490,9 +493,10 @@ function loop:timeout ()
 end
 
 --- Do what there is to do.
+-- @function loop:step
 -- @tparam[opt=0] number timeout seconds to wait for something
 -- @treturn boolean true
-function loop:step (timeout)
+function loop.step (_, timeout)
   run_ready()
   step(queue.first <= queue.last and 0 or now() + (timeout or 0))
   run_ready()

@@ -183,7 +183,7 @@ function methods:request (method, path, body, options)
   if not request then
     return nil, self.closed and closed_error(self) or timed_out(operation, core.now() - began)
   end
-  local in_use <close> = setmetatable({ client = self, request = request }, in_use_metatable)
+  local _ <close> = setmetatable({ client = self, request = request }, in_use_metatable)
   local status, reply, cause = send(self, request, method, path, text, deadline)
   local value, err
   if status then
