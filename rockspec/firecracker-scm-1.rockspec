@@ -49,6 +49,7 @@ build = {
     ["firecracker.launch.direct"] = "lua/firecracker/launch/direct.lua",
     ["firecracker.loop"] = "lua/firecracker/loop.lua",
     ["firecracker.machine"] = "lua/firecracker/machine.lua",
+    ["firecracker.outer"] = "lua/firecracker/outer.lua",
     ["firecracker.steps"] = "lua/firecracker/steps.lua",
     ["firecracker.tasks"] = "lua/firecracker/tasks.lua",
     ["firecracker.text"] = "lua/firecracker/text.lua",

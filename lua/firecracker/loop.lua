@@ -7,6 +7,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local outer = require "firecracker.outer"
 
 local loop = {}
 
@@ -21,14 +22,33 @@ state.waits = state.waits or {}               -- key -> a wait, or { list = { wa
 state.tasks = state.tasks or {}               -- thread -> task, while it is not done
 state.queue = state.queue or { first = 1, last = 0 }   -- tasks to be resumed
 state.main = state.main or { deadline = NEVER, shield = 0 }   -- what holds outside of tasks
+state.contexts = state.contexts or setmetatable({}, { __mode = "k" })   -- the same in coroutines of other loops
+state.moving = state.moving or 0              -- how many steps and drives are under way
 state.anchors = state.anchors or {}           -- what must outlive its last reference, as a set
 state.root = state.root or { live = 0 }       -- scope of tasks spawned outside of run
 
 local waits, tasks, queue = state.waits, state.tasks, state.queue
 
--- What deadline and cancelling apply to: the task that runs, or the main thread.
+-- What deadline and cancelling apply to: the task that runs, the main thread, or a coroutine of another loop's.
 local function context ()
-  return state.current or state.main
+  if state.current then
+    return state.current
+  end
+  local thread, is_main = coroutine.running()
+  if is_main then
+    return state.main
+  end
+  local here = state.contexts[thread]
+  if not here then
+    here = setmetatable({}, { __index = state.main })
+    state.contexts[thread] = here
+  end
+  return here
+end
+
+-- A stack that holds no line of the user's belongs to a task: he wrote where it was spawned.
+function errors.origin ()
+  return state.current and state.current.where
 end
 
 ---------------------------------------------------------------------------------------------------
@@ -63,11 +83,20 @@ local function drop (key, wait)
   end
 end
 
+-- Another loop waits for us: have it step, if there is something to do and nobody at it.
+local function kick ()
+  if state.kick and state.moving == 0 and queue.first <= queue.last then
+    state.kicked = true
+    state.kick:arm(0)
+  end
+end
+
 local function enqueue (task)
   if not task.queued then
     task.queued = true
     queue.last = queue.last + 1
     queue[queue.last] = task
+    kick()
   end
 end
 
@@ -77,6 +106,8 @@ local function wake (wait, key)
   end
   if wait.task then
     enqueue(wait.task)
+  elseif wait.signal then
+    wait.signal()
   end
 end
 
@@ -198,7 +229,7 @@ local function run_ready ()
 end
 
 local function spawn (scope, deadline, fn, ...)
-  local task = setmetatable({ scope = scope, deadline = deadline, shield = 0 }, task_metatable)
+  local task = setmetatable({ scope = scope, deadline = deadline, shield = 0, where = errors.where(2) }, task_metatable)
   local arguments = table.pack(...)
   task.thread = coroutine.create(function ()
     local results = table.pack(xpcall(fn, traceback, table.unpack(arguments, 1, arguments.n)))
@@ -269,8 +300,25 @@ local function step (deadline)
   drain()   -- after an interruption too; Lua's own hook raises for Ctrl-C
 end
 
+-- Counts while something moves the loop, however that ends.
+local moving_metatable = {
+  __close = function ()
+    state.moving = state.moving - 1
+    kick()
+  end,
+}
+local function moving ()
+  state.moving = state.moving + 1
+  if state.kicked then
+    state.kicked = nil
+    state.kick:disarm()
+  end
+  return setmetatable({}, moving_metatable)
+end
+
 -- Move I/O until the wait is fired; other tasks too when `all`.
 local function drive (wait, deadline, all)
+  local _ <close> = moving()
   while true do
     if all then
       run_ready()
@@ -298,9 +346,11 @@ function loop.park (deadline, ...)
     add(wait[i], wait)
   end
   local thread, is_main = coroutine.running()
-  local task = tasks[thread]
+  local task, cqueues = tasks[thread], outer.cqueues()
   if task and coroutine.isyieldable() then
     park_task(task, wait, deadline)
+  elseif cqueues then
+    outer.poll(cqueues, loop, wait, deadline, now)
   elseif is_main then
     drive(wait, deadline, true)
   else
@@ -326,12 +376,12 @@ end
 -- Call fn with a field of the context changed, and put it back however fn ends.
 local restore = {
   __close = function (saved)
-    saved.context[saved.field] = saved.value
+    saved.context[saved.field] = saved.value   -- nil in another loop's coroutine: what holds outside of tasks
   end,
 }
 local function with (field, value, fn, ...)
   local here = context()
-  local _ <close> = setmetatable({ context = here, field = field, value = here[field] }, restore)
+  local _ <close> = setmetatable({ context = here, field = field, value = rawget(here, field) }, restore)
   here[field] = value
   return fn(...)
 end
@@ -472,6 +522,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function loop.pollfd ()
+  state.kick = state.kick or assert(reactor:timer())
   return reactor:pollfd()
 end
 
@@ -497,6 +548,7 @@ end
 -- @tparam[opt=0] number timeout seconds to wait for something
 -- @treturn boolean true
 function loop.step (_, timeout)
+  local _ <close> = moving()
   run_ready()
   step(queue.first <= queue.last and 0 or now() + (timeout or 0))
   run_ready()
