@@ -42,6 +42,7 @@ describe("config.check completes", function ()
       network_interfaces = {},
       timeouts = { start = 60, request = 60, stop = 30, shutdown = 5, term = 5 },
       console = "null",
+      log_level = "debug",
       when_dropped = "kill",
       disable_validation = false,
     }, config.check {})

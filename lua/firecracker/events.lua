@@ -1,6 +1,14 @@
 --- What happens, told to `config.log` as tables.
--- An event has `event` (its kind), `level` ("error", "warn", "info", "debug", "trace"), `id` (the machine's), `time`
--- (seconds of core.now()) and what fits its kind. Who tells needs no machine: a task that outlives its machine's last
+-- An event has `event` (its kind), `level`, `id` (the machine's), `time` (seconds of core.now()) and what fits its kind:
+--
+-- - `step` (info): `phase` "begin", "end" or "fail", `name`, `list`, `elapsed` seconds, `err`
+-- - `spawn` (debug): `pid`, `argv`
+-- - `request` (debug): `operation`, `status`, `elapsed`, `err`; at trace also `body` and `reply`, secrets included
+-- - `exit` (info): `exited`, `signal` or `unknown`
+-- - `undo` (debug; error when one failed): `undone` names, `errors`
+-- - `console`, `logger`, `metrics` (error): a function of the user's failed, `err`
+--
+-- `config.log_level` says down to which level. Who tells needs no machine: a task that outlives its machine's last
 -- reference must not hold it.
 -- @module firecracker.events
 
@@ -8,14 +16,18 @@ local core = require "firecracker.core"
 
 local events = {}
 
+local LEVELS <const> = { error = 1, warn = 2, info = 3, debug = 4, trace = 5 }
+
 --- Make the function that tells.
--- @tparam ?function log `config.log`
+-- @tparam table config with `log` and `log_level`
 -- @tparam string id the machine's
--- @treturn function called with an event
-function events.teller (log, id)
+-- @treturn function called with an event; without a level it is an info
+function events.teller (config, id)
+  local log, last = config.log, LEVELS[config.log_level]
   return function (event)
-    if log then
-      event.id, event.time, event.level = id, core.now(), event.level or "info"
+    event.level = event.level or "info"
+    if log and LEVELS[event.level] <= last then
+      event.id, event.time = id, core.now()
       log(event)
     end
   end

@@ -15,7 +15,7 @@ local PATH_FIELD <const> = { logger = "log_path", metrics = "metrics_path" }
 
 -- Hand lines on as they come, until the stream is closed. A sink that fails is told of once; the FIFO is drained on.
 local function hand_on (vm, section, stream)
-  local sink, tell = vm.config[section].to, events.teller(vm.config.log, vm.id)
+  local sink, tell = vm.config[section].to, events.teller(vm.config, vm.id)
   local function take ()
     while true do
       local line = stream:line()

@@ -111,7 +111,7 @@ end
 -- @function vm:emit
 -- @tparam table event `event` and what fits; `id`, `time` and `level` are filled
 function methods:emit (event)
-  events.teller(self.config.log, self.id)(event)
+  events.teller(self.config, self.id)(event)
 end
 
 --- Remember how to take back what was just acquired. Unwinding runs these in reverse, each once.
@@ -164,11 +164,12 @@ end
 --- Take over a VMM's process: it is ended when the machine is unwound. For launchers.
 -- @function vm:own_process
 -- @tparam process process
-function methods:own_process (process)
+-- @tparam {string,...} argv its command line
+function methods:own_process (process, argv)
   self.process = process
   loop.anchor(process, true)
   self:defer("process", end_process, { pid = process:pid() })
-  self:emit { event = "spawn", level = "debug", pid = process:pid() }
+  self:emit { event = "spawn", level = "debug", pid = process:pid(), argv = argv }
 end
 
 local function tail (path)

@@ -19,7 +19,7 @@ local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3
 
 --- Make a client. Nothing is connected yet.
 -- @tparam string path of the API socket; may be longer than a socket address
--- @tparam[opt] table options `timeout` (seconds for a request that gives none, default 60), `log` (function of an event),
+-- @tparam[opt] table options `timeout` (seconds for a request that gives none, default 60), `log` (function of an event), `trace` (true: with bodies),
 -- `gone` (function: `err` when the server's process is known to be dead, else nil), `starting` (true: the server may
 -- still be on its way to listen, so a refused connection is tried again)
 -- @treturn table client; close it
@@ -29,6 +29,7 @@ function client.new (path, options)
     path = path,
     timeout = options.timeout or 60,
     log = options.log,
+    trace = options.trace,
     gone = options.gone,
     starting = options.starting,
     idle = {},      -- requests to be used again
@@ -196,8 +197,9 @@ function methods:request (method, path, body, options)
     err.operation = operation
   end
   if self.log then
+    local shown = self.trace
     self.log { event = "request", level = "debug", operation = operation, status = status, err = err,
-               elapsed = core.now() - began }
+               elapsed = core.now() - began, body = shown and text or nil, reply = shown and status and reply or nil }
   end
   return value, err
 end

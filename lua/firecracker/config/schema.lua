@@ -171,6 +171,8 @@ return {
       },
       doc = "where the guest's serial port goes; a function gets its bytes" },
     { name = "log", type = "function", doc = "is called with each event, a table" },
+    { name = "log_level", type = "string", enum = { "error", "warn", "info", "debug", "trace" }, default = "debug",
+      doc = "down to which level; trace shows the bodies of requests, secrets included" },
     { name = "when_dropped", type = "string", enum = { "kill", "leave" }, default = "kill",
       doc = "what becomes of the VMM when the machine is garbage while it runs" },
     { name = "disable_validation", type = "boolean", default = false, doc = "skip the flow's validation steps" },

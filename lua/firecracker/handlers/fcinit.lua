@@ -6,6 +6,7 @@ local client = require "firecracker.api.client"
 local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
+local events = require "firecracker.events"
 local handler = require "firecracker.handler"
 local intake = require "firecracker.intake"
 
@@ -115,7 +116,8 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   end
   vm.api = client.new(vm.socket_path, {
     timeout = vm.config.timeouts.request,
-    log = function (event) vm:emit(event) end,
+    log = events.teller(vm.config, vm.id),
+    trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
     starting = true,
   })

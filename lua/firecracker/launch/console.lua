@@ -45,7 +45,7 @@ local function open_pump (vm, sink)
     slave:close()
     return nil, err
   end
-  local task = loop.background(pump, events.teller(vm.config.log, vm.id), stream, sink)
+  local task = loop.background(pump, events.teller(vm.config, vm.id), stream, sink)
   vm:defer("console", function ()
     slave:close()   -- a VMM that never started left it open
     local _, problem = task:wait { timeout = LAST_BYTES }

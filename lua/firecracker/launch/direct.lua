@@ -110,21 +110,21 @@ local function open_stdio (vm)
   return stdio[2] and stdio, err
 end
 
-local function spawn (vm, binary)
+local function spawn (vm, argv)
   local stdio, err = open_stdio(vm)
   if not stdio then
     return nil, err
   end
   local process
   process, err = core.process.spawn {
-    path = binary, argv = direct.command(vm, binary), environment = environment_list(vm.config.vmm.environment),
+    path = argv[1], argv = argv, environment = environment_list(vm.config.vmm.environment),
     cwd = vm.directory, stdio = stdio, no_file = NO_FILE, kill_when_dropped = vm.config.when_dropped == "kill",
   }
   for _, fd in pairs(stdio) do
     fd:close()
   end
   if not process then
-    return nil, errors.new { code = "spawn", message = err.message, errno = err.errno, path = binary }
+    return nil, errors.new { code = "spawn", message = err.message, errno = err.errno, path = argv[1] }
   end
   return process
 end
@@ -155,11 +155,12 @@ function direct.start (vm)
   end
   local _ <close> = watch
   local process
-  process, err = spawn(vm, binary)
+  local argv = direct.command(vm, binary)
+  process, err = spawn(vm, argv)
   if not process then
     return nil, err
   end
-  vm:own_process(process)
+  vm:own_process(process, argv)
 
   local deadline = loop.deadline(vm.config.timeouts.start)
   while not watch:appeared() do
