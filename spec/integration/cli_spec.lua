@@ -118,7 +118,7 @@ end)]] }
   end)
 
   it("fails with a VMM that is killed", function ()
-    local ran = run { guest = "idle", driver = "start; kill -9 $(pgrep -P $p); wait $p" }
+    local ran = run { guest = "idle", driver = "start; kill -9 $(cat /proc/$p/task/*/children); wait $p" }
     assert.equal(1, ran.status)
     assert.matches("ms  the VMM was ended by signal 9\n", ran.err)
     assert.matches("\nfclua: the VMM was ended by signal 9", ran.err)
