@@ -325,6 +325,21 @@ describe("the loop", function ()
       end)
     end)
 
+    it("again wakes nobody from a later wait", function ()
+      loop.run(function ()
+        local task = loop.spawn(function ()
+          pcall(loop.sleep, 60)
+          local deadline = now() + 0.02
+          return loop.park(deadline, "never") or now() >= deadline
+        end)
+        loop.sleep(0.001)
+        task:cancel()
+        loop.sleep(0.001)
+        task:cancel()
+        assert.is_true(task:wait())
+      end)
+    end)
+
     it("ends a task that does not catch it", function ()
       loop.run(function ()
         local task = loop.spawn(loop.sleep, 60)

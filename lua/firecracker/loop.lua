@@ -93,9 +93,9 @@ end
 
 local function enqueue (task)
   if not task.queued then
-    task.queued = true
+    queue[queue.last + 1] = task    -- in this order: Ctrl-C in between loses nothing
     queue.last = queue.last + 1
-    queue[queue.last] = task
+    task.queued = true
     kick()
   end
 end
@@ -239,8 +239,8 @@ local function spawn (scope, deadline, fn, ...)
       task.err = results[2]
     end
   end)
-  scope.live = scope.live + 1
   tasks[task.thread] = task
+  scope.live = scope.live + 1
   enqueue(task)
   return task
 end
@@ -457,7 +457,7 @@ function task_methods:cancel ()
     return false
   end
   self.cancelled = true
-  if self.waiting and self.shield == 0 then
+  if self.shield == 0 then
     enqueue(self)
   end
   return true
@@ -473,7 +473,7 @@ end
 
 local function await_scope (scope)
   while scope.live > 0 do
-    local failed = scope.task.err and not scope.ending
+    local failed = scope.task and scope.task.err and not scope.ending
     if failed then
       scope.ending = true
       end_scope(scope)
@@ -485,10 +485,8 @@ end
 -- A run that is left in the middle (Ctrl-C, a cancel) ends its tasks first.
 local scope_metatable = {
   __close = function (scope)
-    if scope.live > 0 then
-      end_scope(scope)
-      loop.shielded(await_scope, scope)
-    end
+    end_scope(scope)
+    loop.shielded(await_scope, scope)
   end,
 }
 
