@@ -1,5 +1,5 @@
 -- What must be the same before and after every integration spec: child processes, descriptors, run directory, mounts,
--- links, cgroups. In a describe block:
+-- links, cgroups named after the VMM (others come and go by themselves). In a describe block:
 --
 --   leaks.check(before_each, after_each, teardown)
 
@@ -31,7 +31,7 @@ cut -d' ' -f5 /proc/$pid/mountinfo | sort
 section links
 ls /sys/class/net
 section cgroups
-find /sys/fs/cgroup -maxdepth 4 -type d 2>/dev/null | sort
+find /sys/fs/cgroup -maxdepth 5 -type d -path '*firecracker*' 2>/dev/null | sort
 ]]
 
 local function snapshot ()
