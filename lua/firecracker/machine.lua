@@ -309,12 +309,16 @@ local function escalate (self, options)
       return "shutdown"
     end
   end
-  for _, try in ipairs { { "TERM", timeouts.term }, { "KILL", REAP } } do
-    local ok, err = self.process:signal(try[1])
+  for _, try in ipairs { { "TERM", options.term or timeouts.term }, { "KILL", REAP } } do
+    local signal, seconds = table.unpack(try)
+    local ok, err = true, nil
+    if seconds > 0 then
+      ok, err = self.process:signal(signal)
+    end
     if not ok then
       return nil, err
-    elseif await_exit(self, try[1] == "KILL" and core.now() + REAP or within(try[2])) then
-      return try[1]:lower()
+    elseif seconds > 0 and await_exit(self, signal == "KILL" and core.now() + REAP or within(seconds)) then
+      return signal:lower()
     end
   end
   return nil, errors.new { code = "timeout", message = ("process %d does not end, not even by SIGKILL"):format(self.process:pid()) }
@@ -324,7 +328,7 @@ end
 -- started, is no error.
 -- @function vm:stop
 -- @tparam[opt] table options `timeout` (seconds until SIGKILL, default `timeouts.stop`), `shutdown` (seconds for the guest,
--- default `timeouts.shutdown`; 0 does not ask it)
+-- default `timeouts.shutdown`; 0 does not ask it), `term` (seconds after SIGTERM, default `timeouts.term`; 0 sends none)
 -- @treturn[1] table `by` ("shutdown", "term", "kill"; "itself": it had ended; "nothing": there was no VMM), and how it
 -- ended as of `vm:wait`
 -- @return[2] nil
@@ -354,7 +358,7 @@ function methods:kill (signal)
   return self.process:signal(signal or "KILL")
 end
 
---- End what runs without asking the guest, clean up, and give everything up. Closing twice is no error.
+--- Kill what runs, clean up, and give everything up. Closing twice is no error.
 -- @function vm:close
 -- @treturn[1] boolean true
 -- @return[2] nil
@@ -363,7 +367,7 @@ function methods:close ()
   if self.closed then
     return true
   end
-  local ended, err = self:stop { shutdown = 0 }
+  local ended, err = self:stop { shutdown = 0, term = 0 }
   if self.api then
     self.api:close()
   end

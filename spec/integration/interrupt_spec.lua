@@ -1,0 +1,97 @@
+-- Ctrl-C while a script is blocked: it raises at once, and what has a scope is closed on the way out.
+local bed = require "spec.support.bed"
+local leaks = require "spec.support.leaks"
+local sh = require "spec.support.sh"
+
+describe("#kvm Ctrl-C in a script", function ()
+  leaks.check(before_each, after_each, teardown)
+
+  local PRELUDE <const> = [[
+    local fc = require "firecracker"
+    local config = { run_dir = %q, boot_source = { kernel_image_path = %q } }
+    local function boot ()
+      return assert(fc.boot(config))
+    end
+    local function up (...)
+      print("up", ...)
+      io.stdout:flush()
+    end
+  ]]
+
+  -- Run a script, interrupt it once it is up; what it wrote, its status, and the seconds from the interruption to its end.
+  local function interrupt (body)
+    local path = bed.write(bed.scratch "script.lua", PRELUDE:format(leaks.run_dir, bed.guest "idle") .. body)
+    finally(function () os.remove(path) end)
+    local out, status = sh(([[
+      lua5.4 %s >%s.out 2>&1 & p=$!
+      trap 'kill $p 2>/dev/null; cat %s.out; rm -f %s.out' EXIT
+      i=0; until grep -q up %s.out; do i=$((i+1)); [ $i -lt 1000 ] || exit 99; sleep 0.01; done
+      sleep 0.05
+      kill -INT $p
+      i=0; while kill -0 $p 2>/dev/null; do i=$((i+1)); [ $i -lt 500 ] || exit 98; sleep 0.01; done
+      wait $p]]):format(path, path, path, path, path))
+    for pid in out:match "up([^\n]*)":gmatch "%d+" do
+      assert.is_nil(io.open("/proc/" .. pid .. "/stat"), "still there: " .. pid)
+    end
+    return out, status
+  end
+
+  it("raises in a wait, and closes what has a scope", function ()
+    local out, status = interrupt [[
+      local vm <close> = boot()
+      up(vm.pid)
+      vm:wait()
+      print "went on"
+    ]]
+    assert.equal(1, status)
+    assert.matches("interrupted!", out)
+    assert.is_nil(out:find "went on")
+  end)
+
+  it("can be caught, and the machine goes on", function ()
+    local out, status = interrupt [[
+      local vm <close> = boot()
+      up(vm.pid)
+      print(pcall(vm.wait, vm))
+      print(vm.state, vm:info().state, vm:stop { shutdown = 0 })
+    ]]
+    assert.equal(0, status)
+    assert.matches("false\t.*interrupted!", out)
+    assert.matches("running\tRunning\t<signal 15, by term>", out)
+  end)
+
+  it("ends a run and its tasks, each closing what it has", function ()
+    local out, status = interrupt [[
+      fc.run(function ()
+        local pids = {}
+        for i = 1, 3 do
+          fc.spawn(function ()
+            local vm <close> = boot()
+            pids[#pids + 1] = vm.pid
+            local closed <close> = setmetatable({}, { __close = function () print("closed", i) end })
+            vm:wait()
+          end)
+        end
+        repeat fc.sleep(0.005) until #pids == 3
+        up(table.unpack(pids))
+        fc.sleep(60)
+      end)
+    ]]
+    assert.equal(1, status)
+    assert.matches("interrupted!", out)
+    for i = 1, 3 do
+      assert.matches("closed\t" .. i, out)
+    end
+  end)
+
+  it("raises during a request that is not answered", function ()
+    local out, status = interrupt [[
+      local vm <close> = boot()
+      vm:kill "STOP"
+      up(vm.pid)
+      vm:info()
+    ]]
+    assert.equal(1, status)
+    assert.matches("interrupted!", out)
+  end)
+end)
