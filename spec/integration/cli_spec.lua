@@ -36,7 +36,7 @@ local function run (options)
     bed.write(dir .. "/flow.lua", FLOW:format(leaks.run_dir, options.edit or ""))
     bed.write(dir .. "/driver", DRIVER:format(dir, bed.guest(options.guest or "hello"), options.flags or "",
       options.words or "", options.driver or "$fclua >$out 2>$err"))
-    said, status = sh("bash " .. dir .. "/driver")
+    said, status = sh("env --default-signal bash " .. dir .. "/driver")   -- the specs may run under nohup themselves
     out, err = read(dir .. "/out"), read(dir .. "/err"):gsub(dir:gsub("%p", "%%%0"), "DIR")
   end)
   return { out = out, err = err, said = said, status = status }
