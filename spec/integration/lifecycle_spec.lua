@@ -318,21 +318,26 @@ end)
 describe("#kvm #root without the right to /dev/kvm", function ()
   leaks.check(before_each, after_each, teardown)
 
-  it("says so", function ()
+  it("says so #scripts", function ()
     local dir = bed.scratch "user"
-    assert(os.execute(("install -d -m 755 -o 1234 %s && cp %s %s/kernel && chmod 644 %s/kernel"):format(dir, bed.guest "exit", dir, dir)))
-    finally(function () os.execute("rm -r " .. dir) end)
-    local look = require "firecracker.core".files.look "/dev/kvm"
-    if look.mode & 6 == 6 then
-      return pending "everybody may use /dev/kvm here"
-    end
+    finally(function () os.execute("rm -rf " .. dir) end)
+    -- a user may not be able to read the tree
+    assert(os.execute(("set -e; d=%s; install -d -m 755 -o 1234 $d; cp %s $d/kernel; cp -r lua $d/; " ..
+      "cp -rL build/lua/firecracker/flows $d/lua/firecracker/; mkdir $d/lib; cp -r build/firecracker $d/lib/; " ..
+      "chmod -R go+rX $d"):format(dir, bed.guest "exit")))
     local binary = os.getenv "FIRECRACKER"
     local script = bed.write(dir .. "/try.lua", ([[
       local _, err = require "firecracker".boot { run_dir = %q, boot_source = { kernel_image_path = %q } }
       print(err.code, err.handler, err.message)
     ]]):format(dir .. "/run", dir .. "/kernel"))
     assert(os.execute("chmod 644 " .. script .. " && cp " .. binary .. " " .. dir .. "/firecracker"))
-    local out = sh(("FIRECRACKER=%s/firecracker setpriv --reuid=1234 --regid=1234 --clear-groups lua5.4 %s"):format(dir, script))
+    -- in a mount namespace of its own, where only root may use /dev/kvm, whatever the machine's own mode is
+    local out = sh(([[
+      d=%s
+      mknod -m 600 $d/kvm c 10 232
+      export FIRECRACKER=$d/firecracker LUA_PATH="$d/lua/?.lua;$d/lua/?/init.lua" LUA_CPATH="$d/lib/?.so"
+      unshare --mount sh -ec "mount --bind $d/kvm /dev/kvm
+        exec setpriv --reuid=1234 --regid=1234 --clear-groups lua5.4 %s"]]):format(dir, script))
     assert.matches("^api\tfcinit.StartInstance\t.*Permission denied", out)
     assert.matches("/dev/kvm", out)
   end)
