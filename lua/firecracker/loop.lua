@@ -369,8 +369,8 @@ end
 -- @tparam ?number timeout seconds from now; nil: only what holds for the caller already
 -- @treturn number a time of core.now()
 function loop.deadline (timeout)
-  local outer = context().deadline
-  return timeout and math.min(now() + timeout, outer) or outer
+  local inherited = context().deadline
+  return timeout and math.min(now() + timeout, inherited) or inherited
 end
 
 -- Call fn with a field of the context changed, and put it back however fn ends.

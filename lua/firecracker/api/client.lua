@@ -19,7 +19,8 @@ local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3
 
 --- Make a client. Nothing is connected yet.
 -- @tparam string path of the API socket; may be longer than a socket address
--- @tparam[opt] table options `timeout` (seconds for a request that gives none, default 60), `log` (function of an event), `trace` (true: with bodies),
+-- @tparam[opt] table options `timeout` (seconds for a request that gives none, default 60), `log` (function of an event),
+-- `trace` (true: with bodies),
 -- `gone` (function: `err` when the server's process is known to be dead, else nil), `starting` (true: the server may
 -- still be on its way to listen, so a refused connection is tried again)
 -- @treturn table client; close it
