@@ -50,6 +50,19 @@ static int reactor_step (lua_State *L) {
 }
 
 /***
+Look at the key of what has fired first; it stays there.
+@function reactor:first
+@treturn ?integer the key; nil when nothing has fired
+*/
+static int reactor_first (lua_State *L) {
+  int64_t key = fc_reactor_first(&fc_check_reactor(L, 1)->reactor);
+  if (key == 0)
+    return 0;
+  lua_pushinteger(L, key);
+  return 1;
+}
+
+/***
 Take the key of what has fired first.
 @function reactor:fired
 @treturn ?integer the key; nil when nothing (more) has fired
@@ -230,7 +243,7 @@ static void make_reactor (lua_State *L) {
 
 int fc_open_reactor (lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"step", reactor_step},       {"fired", reactor_fired}, {"pollfd", reactor_pollfd},
+      {"step", reactor_step},       {"first", reactor_first}, {"fired", reactor_fired}, {"pollfd", reactor_pollfd},
       {"timeout", reactor_timeout}, {"state", reactor_state}, {"timer", reactor_timer},
       {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", reactor_gc}, {"__tostring", reactor_tostring}, {NULL, NULL}};

@@ -193,6 +193,10 @@ void fc_wake_fire (fc_reactor *r, fc_wake *w) {
   set_timer_fd(r);
 }
 
+int64_t fc_reactor_first (const fc_reactor *r) {
+  return r->first ? r->first->key : 0;
+}
+
 int64_t fc_reactor_fired (fc_reactor *r) {
   fc_wake *w = r->first;
   if (!w)

@@ -80,7 +80,9 @@ void fc_wake_open (fc_reactor *r, fc_wake *w);
 void fc_wake_close (fc_reactor *r, fc_wake *w);
 /* Put it at the end of the fired queue, once. */
 void fc_wake_fire (fc_reactor *r, fc_wake *w);
-/* Key of the first fired wake, taken off the queue; 0 when there is none. */
+/* Key of the first fired wake, left where it is; 0 when there is none. */
+int64_t fc_reactor_first (const fc_reactor *r);
+/* The same, taken off the queue. */
 int64_t fc_reactor_fired (fc_reactor *r);
 
 /* Wait until something happens or the deadline (fc_now time) comes, dispatch it, fire due timers.

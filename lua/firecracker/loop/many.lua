@@ -1,10 +1,10 @@
 --- Many at once: all of some functions, one function over a list.
--- @module firecracker.tasks
+-- @module firecracker.loop.many
 
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
 
-local tasks = {}
+local many = {}
 
 -- Results in the order of the items, with `n` and holes; `errors[i]` beside them. Closing closes what can be closed, all
 -- of it; the first error that is raised meanwhile goes on.
@@ -41,7 +41,7 @@ end
 -- @tparam[opt] table options `limit`: how many at a time (default 16)
 -- @treturn table results: `results[i]` is the first value of the i-th call, nil where it failed; `results.errors[i]` says
 -- why; `results.n` is the number of items
-function tasks.map (items, fn, options)
+function many.map (items, fn, options)
   local limit = limit_of(options)
   local results = setmetatable({ n = #items, errors = {} }, results_metatable)
   local workers, next_item = {}, 0
@@ -85,10 +85,10 @@ end
 --- Call functions at the same time and wait for all.
 -- @tparam {function,...} functions
 -- @treturn table results as of `map`
-function tasks.all (functions)
-  return tasks.map(functions, function (fn)
+function many.all (functions)
+  return many.map(functions, function (fn)
     return fn()
   end, { limit = math.max(#functions, 1) })
 end
 
-return tasks
+return many
