@@ -8,14 +8,17 @@
 -- - `required`; `absent`: what the VMM takes where it is left out; `nullable`: null is taken for that
 -- - `width` of the VMM's integer ("u8" … "u64", "usize"); `min`, `max` what is accepted
 -- - `enum`, with `ignore_case`; `pattern` in words in `expected`; `max_bytes`; `arch` it is for
--- - `since`, `unless` (releases after it that lack it), `removed`; `enum_since`: the same for single values
+-- - `since`, `unless` (releases after it that lack it, each with the one that has it again), `removed`; `enum_since`: the
+--   same for single values
 -- - `deprecated`: `{ since, use }`, with `value` where one value is meant
 --
 -- @module firecracker.api.models
 
+local PARTS <const> = { "instance", "boot", "block", "network", "devices", "balloon", "memory", "output", "snapshot" }
+
 local models = {}
 
-for _, part in ipairs { "instance", "boot", "block", "network", "devices", "balloon", "memory", "output", "snapshot" } do
+for _, part in ipairs(PARTS) do
   for name, model in pairs(require("firecracker.api.models." .. part)) do
     assert(not models[name], name)
     models[name] = model

@@ -32,7 +32,7 @@ return {
       doc = "other taps for its interfaces" },
     { name = "vsock_override", type = "table", model = "VsockOverride", nullable = true, since = "1.16",
       doc = "another socket for its vsock" },
-    { name = "clock_realtime", type = "boolean", absent = false, arch = "x86", since = "1.14.4", unless = { "1.15.0" },
+    { name = "clock_realtime", type = "boolean", absent = false, arch = "x86", since = "1.14.4", unless = { ["1.15.0"] = "1.15.1" },
       doc = "the guest's clock jumps to the present" },
     { name = "huge_pages", type = "string", enum = { "Snapshot", "None", "Transparent", "2M" }, absent = "Snapshot",
       since = "1.17", doc = "pages behind guest memory" },
