@@ -3,6 +3,7 @@
 # make guest      the small guests that the demo and the specs boot (x86-64)
 # make test       the specs; TESTS="spec/flow_spec.lua --filter=undo" narrows them
 # make asan       the specs that run no scripts, under AddressSanitizer and UBSan
+# make api-check SWAGGER=file   the table of the API against a swagger file of Firecracker's, at its release
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
 # make doc        the reference, into build/doc
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
@@ -37,7 +38,7 @@ guests  := $(BUILD)/guest/hello.elf \
            $(patsubst spec/support/guests/%.S,$(BUILD)/guest/test/%.elf,$(wildcard spec/support/guests/*.S))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest test asan lint doc install clean
+.PHONY: all env guest test asan api-check lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows)
@@ -92,8 +93,11 @@ asan: guest
 	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	$(LUA) spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
 
+api-check:
+	$(LUA) scripts/api-check '$(SWAGGER)'
+
 lint: all
-	$(LUACHECK) -q lua scripts scripts/fclua spec rockspec
+	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  -D'__has_include(x)=1' -Icsrc csrc
 	printf '%s\n' $(sort $(core_c) $(http_c)) | \

@@ -25,6 +25,7 @@ build = {
   modules = {
     ["firecracker"] = "lua/firecracker/init.lua",
     ["firecracker.api.client"] = "lua/firecracker/api/client.lua",
+    ["firecracker.api.corrections"] = "lua/firecracker/api/corrections.lua",
     ["firecracker.api.gate"] = "lua/firecracker/api/gate.lua",
     ["firecracker.api.known_bad"] = "lua/firecracker/api/known_bad.lua",
     ["firecracker.api.models"] = "lua/firecracker/api/models/init.lua",
