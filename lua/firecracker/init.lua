@@ -84,4 +84,11 @@ function fc.client (path, options)
   return api_client.new(path, { timeout = options and options.timeout, log = options and options.log })
 end
 
-return fc
+-- What only some programs need is loaded when it is asked for.
+local LATER <const> = { testing = "firecracker.testing" }
+
+return setmetatable(fc, { __index = function (self, name)
+  local module = LATER[name] and require(LATER[name])
+  rawset(self, name, module)
+  return module
+end })
