@@ -5,7 +5,7 @@
 # make asan       the specs that run no scripts, under AddressSanitizer and UBSan
 # make api-check SWAGGER=file   the table of the API against a swagger file of Firecracker's, at its release
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
-# make doc        the reference, into build/doc
+# make doc        the reference, into build/doc; Firecracker's API as the table has it, in api.md
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
 # Only scripts/setup (by way of `make test`) reaches for the network.
 
@@ -108,6 +108,7 @@ lint: all
 
 doc:
 	$(LDOC) --dir $(BUILD)/doc .
+	$(LUA) scripts/fclua api --markdown > $(BUILD)/doc/api.md
 
 install: all
 	install -d '$(DESTDIR)$(LUADIR)/firecracker/flows' '$(DESTDIR)$(LIBDIR)/firecracker/core' '$(DESTDIR)$(BINDIR)'
