@@ -30,6 +30,14 @@ struct fc_http_socket {
 
 /* ---- engine: libcurl on one side, the reactor on the other ---- */
 
+static void finish (fc_http_request *q, CURLcode result) {
+  fc_http_engine *e = q->client->engine;
+  curl_multi_remove_handle(e->multi, q->easy);
+  q->result = result;
+  q->state = FC_HTTP_DONE;
+  fc_wake_fire(e->reactor, &q->wake);
+}
+
 static void collect_done (fc_http_engine *e) {
   CURLMsg *message;
   int left;
@@ -45,12 +53,14 @@ static void collect_done (fc_http_engine *e) {
     long os_errno = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &q->status);
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
-    curl_multi_remove_handle(e->multi, easy);
-    q->result = result;
     if (os_errno)   /* else what open_socket found */
       q->os_errno = (int)os_errno;
-    q->state = FC_HTTP_DONE;
-    fc_wake_fire(e->reactor, &q->wake);
+    finish(q, result);
+  }
+  for (fc_http_request *q; (q = e->unwatched);) {
+    e->unwatched = q->next_unwatched;
+    if (q->state == FC_HTTP_RUNNING)   /* else it was done all the same */
+      finish(q, CURLE_ABORTED_BY_CALLBACK);
   }
 }
 
@@ -106,7 +116,13 @@ static int socket_changed (CURL *easy, curl_socket_t fd, int what, void *data, v
   uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
   int rc = s->source.registered ? fc_reactor_change(e->reactor, &s->source, events, &err)
                                 : fc_reactor_watch(e->reactor, &s->source, fd, events, socket_ready, &err);
-  return rc < 0 ? -1 : 0;
+  if (rc < 0 && q && !q->unwatched) {   /* -1 from here would end all requests of the engine, for ever */
+    q->unwatched = true;
+    q->os_errno = err.errnum;
+    q->next_unwatched = e->unwatched;
+    e->unwatched = q;
+  }
+  return 0;
 }
 
 /* ---- connections ---- */
@@ -176,6 +192,7 @@ static curl_socket_t open_socket (void *data, curlsocktype purpose, struct curl_
   }
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0 || !remember_socket(q->client, fd)) {
+    q->os_errno = errno;
     if (fd >= 0)
       close(fd);
     return CURL_SOCKET_BAD;
@@ -277,13 +294,13 @@ int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path,
 /* libcurl has no call to close one idle connection. But it looks whether a connection is dead before it
  * would use it again, and closes it then: so make them dead and ask for one. */
 static void bury_connections (fc_http_client *c) {
+  for (fc_http_socket *s = c->sockets; s; s = s->next)
+    shutdown(s->fd, SHUT_RDWR);
   CURL *easy = curl_easy_init();
-  if (!easy)
+  if (!easy)   /* a later request of another client finds them */
     return;
   fc_http_request asks = {.client = c, .directory_fd = -1};
   char url[48];
-  for (fc_http_socket *s = c->sockets; s; s = s->next)
-    shutdown(s->fd, SHUT_RDWR);
   snprintf(url, sizeof url, "%s/", c->host);
   curl_easy_setopt(easy, CURLOPT_URL, url);
   curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, c->host);
@@ -358,7 +375,7 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   fc_buffer_clear(&q->reply);
   if (body && fc_buffer_append(&q->body, body, length) < 0)
     return fc_error_memory(err);
-  q->too_large = q->headers_ended = false;
+  q->too_large = q->headers_ended = q->unwatched = false;
   q->status = 0;
   q->os_errno = 0;
   q->problem[0] = '\0';
@@ -393,6 +410,8 @@ int fc_http_request_result (const fc_http_request *q, fc_error *err) {
     return fc_error_set(err, "http", 0, "the reply was cut among its headers");
   if (q->result == CURLE_OK)
     return 0;
+  if (q->unwatched)
+    return fc_error_system(err, q->os_errno, "cannot wait for the reply"), err->code = "http", -1;
   if (q->too_large)
     return fc_error_set(err, "http", EMSGSIZE, "the reply is larger than %d MiB", REPLY_LIMIT >> 20);
   if (q->result == CURLE_COULDNT_CONNECT && q->os_errno)
