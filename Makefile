@@ -1,8 +1,10 @@
 # make            the C modules and the staged flows, into build/
 # make env        prints what makes this tree loadable: eval "$(make -s env)"
 # make guest      the small guests that the demo and the specs boot (x86-64)
+# make support    those, and the C helpers of the specs
 # make test       the specs; TESTS="spec/flow_spec.lua --filter=undo" narrows them
-# make asan       the specs that run no scripts, under AddressSanitizer and UBSan
+# make asan       the specs but those tagged #scripts under AddressSanitizer and UBSan; TESTS narrows them
+# make fuzz       libFuzzer on what the world sends: FUZZ_SECONDS=… each
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
 # make doc        the reference, into build/doc
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
@@ -35,9 +37,10 @@ modules := $(BUILD)/firecracker/core.so $(BUILD)/firecracker/core/http.so
 flows   := $(patsubst scripts/%,$(BUILD)/lua/firecracker/flows/%,$(wildcard scripts/*.lua))
 guests  := $(BUILD)/guest/hello.elf \
            $(patsubst spec/support/guests/%.S,$(BUILD)/guest/test/%.elf,$(wildcard spec/support/guests/*.S))
+helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest test asan lint doc install clean
+.PHONY: all env guest support test asan fuzz lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows)
@@ -64,6 +67,11 @@ $(BUILD)/lua/firecracker/flows/%.lua: scripts/%.lua
 	ln -sfr $< $@
 
 guest: $(guests)
+support: $(guests) $(helpers)
+
+$(BUILD)/spec/support/%.so: spec/support/%.c
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -fvisibility=hidden,$(flags)) -I$(LUA_INCDIR) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 $(BUILD)/guest/%.elf: scripts/guest/%.S scripts/guest/guest.ld
 	$(assemble)
@@ -81,21 +89,44 @@ env:
 test:
 	scripts/test $(TESTS)
 
-# LD_PRELOAD reaches every child, and shells leak by design: specs tagged #scripts stay out.
+# The specs under AddressSanitizer and UBSan: an interpreter that preloads them stands first on PATH, so that Lua programs
+# which specs start have them too, and no other child. What tests packaging and scripts says nothing more under them.
 san := -fsanitize=address,undefined
-asan: guest
-	$(MAKE) BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer $(san)' LDFLAGS='$(san) -Wl,-z,nodelete' all
+asan:
+	$(MAKE) -s BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer $(san)' LDFLAGS='$(san) -Wl,-z,nodelete' all support
+	@mkdir -p $(BUILD)/asan/bin
+	$(CC) -shared -fPIC -o $(BUILD)/asan/unload.so spec/support/asan/unload.c
+	$(CC) -DINTERPRETER="\"$$(command -v $(LUA))\"" -DPRELOAD="\"$$($(CC) -print-file-name=libasan.so):$$($(CC) \
+	  -print-file-name=libubsan.so):$(abspath $(BUILD))/asan/unload.so\"" -o $(BUILD)/asan/bin/lua5.4 spec/support/asan/lua.c
 	eval "$$($(MAKE) -s BUILD=$(BUILD)/asan env)"; \
-	PATH="$$PATH:$(abspath $(BUILD))/vmm" \
-	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libubsan.so)" \
+	PATH="$(abspath $(BUILD))/asan/bin:$$PATH:$(abspath $(BUILD))/vmm" \
 	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	$(LUA) spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
+	lua5.4 spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
+
+# libFuzzer: each csrc/fuzz/NAME.c for FUZZ_SECONDS, from the seeds in spec/fuzz/NAME; what it learns stays in
+# build/fuzz/NAME, an input that fails is kept as build/fuzz/NAME-crash-….
+FUZZ_CC      ?= clang-14
+FUZZ_SECONDS ?= 60
+fuzz_targets := $(basename $(notdir $(wildcard csrc/fuzz/*.c)))
+fuzz_flags   := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+fuzz: $(addprefix fuzz-,$(fuzz_targets))
+fuzz-%: $(BUILD)/fuzz/%.run
+	@mkdir -p $(BUILD)/fuzz/$*
+	@echo "fuzz $*: $(FUZZ_SECONDS) s"
+	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 -close_fd_mask=1 \
+	  -artifact_prefix=$(BUILD)/fuzz/$*- $(BUILD)/fuzz/$* spec/fuzz/$* 2>$(BUILD)/fuzz/$*.log || \
+	  { cat $(BUILD)/fuzz/$*.log; echo "FAIL fuzz $*"; exit 1; }
+	@sed -n 's/^stat::number_of_executed_units: */fuzz $*: executions /p' $(BUILD)/fuzz/$*.log
+$(BUILD)/fuzz/%.run: csrc/fuzz/%.c csrc/fuzz/fuzz.h $(core_c) $(http_c)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(filter-out -fvisibility=hidden,$(flags)) -I$(LUA_INCDIR) -g $(fuzz_flags) -o $@ $< \
+	  $(sort $(core_c) $(http_c)) -llua5.4 -lcurl -lcjson
 
 lint: all
 	$(LUACHECK) -q lua scripts scripts/fclua spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  -D'__has_include(x)=1' -Icsrc csrc
-	printf '%s\n' $(sort $(core_c) $(http_c)) | \
+	printf '%s\n' $(sort $(core_c) $(http_c)) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \
 	  xargs -P "$$(nproc)" -n 1 sh -c '$(CLANG_TIDY) --quiet "$$0" -- $(flags) -I$(LUA_INCDIR) 2>/dev/null'
 	@for so in $(modules); do \
 	  nm -D --defined-only $$so | awk -v so=$$so '$$3 !~ /^luaopen_/ { print so " exports " $$3; bad = 1 } END { exit bad }' || exit 1; \
