@@ -1,5 +1,5 @@
 # make            the C modules and the staged flows, into build/
-# make env        prints what makes this tree loadable: eval "$(make -s env)"
+# make env        prints what makes this tree loadable, and its Firecracker found: eval "$(make -s env)"
 # make guest      the small guests that the demo and the specs boot (x86-64)
 # make support    those, and the C helpers of the specs
 # make test       the specs; TESTS="spec/flow_spec.lua --filter=undo" narrows them
@@ -85,6 +85,7 @@ endef
 env:
 	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(abspath $(BUILD))/lua/?.lua;;'"
 	@echo "export LUA_CPATH='$(abspath $(BUILD))/?.so;;'"
+	@if [ -x $(BUILD)/vmm/firecracker ]; then echo 'export PATH="$$PATH:$(abspath $(BUILD))/vmm"'; fi
 
 test:
 	scripts/test $(TESTS)

@@ -69,6 +69,44 @@ describe("many.map", function ()
     end
   end)
 
+  it("stops at the first failure when told: cancels the rest, begins no more, closes what had come", function ()
+    local closed, began, cancelled = {}, 0, 0
+    local results, err = loop.run(function ()
+      return many.map({ 1, 2, 3, 4, 5, 6 }, function (i)
+        began = began + 1
+        if i == 1 then
+          return { close = function () closed[#closed + 1] = i end }
+        elseif i == 2 then
+          loop.sleep(0.005)
+          return nil, errors.new { code = "mine", message = "no" }
+        end
+        local ok, problem = pcall(loop.sleep, 60)
+        cancelled = cancelled + (not ok and problem.code == "cancelled" and 1 or 0)
+        error(problem, 0)
+      end, { limit = 3, on_error = "stop" })
+    end)
+    assert.is_nil(results)
+    assert.equal("mine", err.code)
+    assert.same({ 1 }, closed)
+    assert.equal(4, began)
+    assert.equal(2, cancelled)
+    assert.has_error(function () many.map({}, print, { on_error = "explode" }) end)
+  end)
+
+  it("closes its results side by side", function ()
+    local took = loop.run(function ()
+      local results = many.map({ 1, 2, 3, 4, 5, 6, 7, 8 }, function ()
+        return { close = function () loop.sleep(0.05) end }
+      end)
+      local began = now()
+      do
+        local _ <close> = results
+      end
+      return now() - began
+    end)
+    assert.is_true(took < 0.3)
+  end)
+
   it("of nothing is nothing", function ()
     assert.same({ n = 0, errors = {} }, many.map({}, error))
   end)
