@@ -369,6 +369,8 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
                            size_t length, fc_error *err) {
   char url[2048];
   fc_http_engine *e = q->client->engine;
+  if (fc_reactor_check_ours(q->client->engine->reactor, err) < 0)
+    return -1;
   if (snprintf(url, sizeof url, "%s%s", q->client->host, path) >= (int)sizeof url)
     return fc_error_set(err, "http", ENAMETOOLONG, "request path too long: %.80s…", path);
   fc_buffer_clear(&q->body);

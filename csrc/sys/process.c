@@ -138,6 +138,8 @@ static void process_ready (fc_source *source, uint32_t events) {
 
 int fc_process_start (fc_process *p, fc_reactor *r, const fc_process_spec *spec, fc_error *err) {
   child_plan plan = {.spec = spec};
+  if (fc_reactor_check_ours(r, err) < 0)
+    return -1;
   if (spec->no_file > 0) {
     struct rlimit now;
     rlim_t wanted = (rlim_t)spec->no_file;

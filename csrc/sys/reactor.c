@@ -29,6 +29,13 @@ bool fc_reactor_is_ours (const fc_reactor *r) {
   return r->epoll_fd >= 0 && r->pid == getpid();
 }
 
+int fc_reactor_check_ours (const fc_reactor *r, fc_error *err) {
+  if (fc_reactor_is_ours(r))
+    return 0;
+  return fc_error_set(err, "system", EPERM, "firecracker was loaded by process %d; this one was forked from it and can only close",
+                      (int)r->pid);
+}
+
 double fc_reactor_deadline (const fc_reactor *r) {
   if (r->first)
     return -FC_NEVER;
@@ -55,6 +62,8 @@ static void set_timer_fd (fc_reactor *r) {
 int fc_reactor_watch (fc_reactor *r, fc_source *s, int fd, uint32_t events,
                       void (*ready) (fc_source *, uint32_t), fc_error *err) {
   struct epoll_event e = {.events = events, .data.ptr = s};
+  if (fc_reactor_check_ours(r, err) < 0)
+    return -1;
   if (epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0)
     return fc_error_system(err, errno, "cannot watch descriptor %d", fd);
   *s = (fc_source){.fd = fd, .events = events, .registered = true, .ready = ready};
@@ -65,6 +74,8 @@ int fc_reactor_change (fc_reactor *r, fc_source *s, uint32_t events, fc_error *e
   if (s->events == events)
     return 0;
   struct epoll_event e = {.events = events, .data.ptr = s};
+  if (fc_reactor_check_ours(r, err) < 0)
+    return -1;
   if (epoll_ctl(r->epoll_fd, EPOLL_CTL_MOD, s->fd, &e) < 0)
     return fc_error_system(err, errno, "cannot change what descriptor %d is watched for", s->fd);
   s->events = events;
@@ -219,6 +230,8 @@ static int wait_events (fc_reactor *r, double deadline) {
 }
 
 int fc_reactor_step (fc_reactor *r, double deadline, fc_error *err) {
+  if (fc_reactor_check_ours(r, err) < 0)   /* the parent's events would come here, for sources that may be gone */
+    return -1;
   double earliest = fc_reactor_deadline(r);
   int n = wait_events(r, earliest < deadline ? earliest : deadline);
   if (n < 0) {
@@ -240,6 +253,8 @@ int fc_reactor_step (fc_reactor *r, double deadline, fc_error *err) {
 }
 
 int fc_reactor_pollfd (fc_reactor *r, int *fd, fc_error *err) {
+  if (fc_reactor_check_ours(r, err) < 0)
+    return -1;
   if (r->timer_fd < 0) {
     int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (timer_fd < 0)

@@ -63,6 +63,8 @@ int fc_reactor_open (fc_reactor *r, fc_error *err);
 void fc_reactor_close (fc_reactor *r);
 /* False in a child that a host program forked. */
 bool fc_reactor_is_ours (const fc_reactor *r);
+/* The same as 0, or -1 and err: everything but closing begins with it. */
+int fc_reactor_check_ours (const fc_reactor *r, fc_error *err);
 
 int fc_reactor_watch (fc_reactor *r, fc_source *s, int fd, uint32_t events,
                       void (*ready) (fc_source *, uint32_t), fc_error *err);

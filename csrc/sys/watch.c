@@ -62,6 +62,8 @@ void fc_watcher_close (fc_watcher *w) {
 }
 
 int fc_watch_open (fc_watch *watch, fc_watcher *w, const char *directory, const char *name, fc_error *err) {
+  if (fc_reactor_check_ours(w->reactor, err) < 0)
+    return -1;
   if (strlen(name) >= sizeof watch->name)
     return fc_error_set(err, "system", ENAMETOOLONG, "cannot watch for %s: the name is too long", name);
   int descriptor = inotify_add_watch(w->fd, directory, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
