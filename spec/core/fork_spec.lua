@@ -117,6 +117,7 @@ describe("after a fork", function ()
           spawn = function ()
             return core.process.spawn { path = "/bin/true", argv = {}, environment = {}, stdio = { null, null, null } }
           end,
+          signal = function () return all.process:signal "KILL" end,
           request = function () return all.idle:start("GET", "/child") end,
           signals = function () return core.signals.open { "USR2" } end,
           stream = function () return core.stream.open(fifo) end,
