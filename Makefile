@@ -5,6 +5,7 @@
 # make test       the specs; TESTS="spec/flow_spec.lua --filter=undo" narrows them
 # make asan       the specs but those tagged #scripts under AddressSanitizer and UBSan; TESTS narrows them
 # make fuzz       libFuzzer on what the world sends: FUZZ_SECONDS=… each
+# make mutate     breaks lines of the code one at a time: the specs must notice each
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
 # make doc        the reference, into build/doc
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
@@ -40,7 +41,7 @@ guests  := $(BUILD)/guest/hello.elf \
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest support test asan fuzz lint doc install clean
+.PHONY: all env guest support test asan fuzz mutate lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows)
@@ -122,6 +123,13 @@ $(BUILD)/fuzz/%.run: csrc/fuzz/%.c csrc/fuzz/fuzz.h $(core_c) $(http_c)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(filter-out -fvisibility=hidden,$(flags)) -I$(LUA_INCDIR) -g $(fuzz_flags) -o $@ $< \
 	  $(sort $(core_c) $(http_c)) -llua5.4 -lcurl -lcjson
+
+# In a copy, so that the tree stays as it is.
+mutate:
+	rm -rf $(BUILD)/mutate && mkdir -p $(BUILD)/mutate
+	cp -a Makefile .busted csrc lua rockspec scripts spec $(BUILD)/mutate
+	cd $(BUILD)/mutate && eval "$$($(MAKE) -s BUILD=build env)" && PATH="$$PATH:$(abspath $(BUILD))/vmm" \
+	  $(LUA) spec/support/mutate.lua spec/mutations.lua
 
 lint: all
 	$(LUACHECK) -q lua scripts scripts/fclua spec rockspec
