@@ -116,7 +116,7 @@ static int socket_changed (CURL *easy, curl_socket_t fd, int what, void *data, v
   uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
   int rc = s->source.registered ? fc_reactor_change(e->reactor, &s->source, events, &err)
                                 : fc_reactor_watch(e->reactor, &s->source, fd, events, socket_ready, &err);
-  if (rc < 0 && q && !q->unwatched) {   /* -1 from here would end all requests of the engine, for ever */
+  if (rc < 0 && q && !q->unwatched) {   /* -1 from here would end every running request of the engine */
     q->unwatched = true;
     q->os_errno = err.errnum;
     q->next_unwatched = e->unwatched;
