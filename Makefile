@@ -4,6 +4,7 @@
 # make support    those, and the C helpers of the specs
 # make test       the specs; TESTS="spec/flow_spec.lua --filter=undo" narrows them
 # make asan       the specs but those tagged #scripts under AddressSanitizer and UBSan; TESTS narrows them
+# make valgrind   the specs of the C core that start no process, under valgrind
 # make fuzz       libFuzzer on what the world sends: FUZZ_SECONDS=… each
 # make mutate     breaks lines of the code one at a time: the specs must notice each
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
@@ -41,7 +42,7 @@ guests  := $(BUILD)/guest/hello.elf \
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest support test asan fuzz mutate lint doc install clean
+.PHONY: all env guest support test asan valgrind fuzz mutate lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows)
@@ -104,6 +105,12 @@ asan:
 	PATH="$(abspath $(BUILD))/asan/bin:$$PATH:$(abspath $(BUILD))/vmm" \
 	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	lua5.4 spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
+
+# valgrind 3.19 knows neither pidfd_send_signal nor a child that shares memory: what starts processes stays out.
+memchecked := $(patsubst %,spec/core/%_spec.lua,documentation fd files json reactor signals stream watch)
+valgrind: all support
+	eval "$$($(MAKE) -s env)"; valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite \
+	  --errors-for-leak-kinds=definite --keep-debuginfo=yes $(LUA) spec/run.lua $(or $(TESTS),$(memchecked))
 
 # libFuzzer: each csrc/fuzz/NAME.c for FUZZ_SECONDS, from the seeds in spec/fuzz/NAME; what it learns stays in
 # build/fuzz/NAME, an input that fails is kept as build/fuzz/NAME-crash-….
