@@ -168,8 +168,8 @@ install: all
 	install -d '$(DESTDIR)$(LUADIR)/firecracker/flows' '$(DESTDIR)$(LIBDIR)/firecracker/core' '$(DESTDIR)$(BINDIR)'
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' ';'
 	install -m 644 scripts/*.lua '$(DESTDIR)$(LUADIR)/firecracker/flows'
-	install -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
-	install -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
+	install -s -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
+	install -s -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
 	install -m 755 scripts/fclua '$(DESTDIR)$(BINDIR)'
 
 clean:
