@@ -1,6 +1,6 @@
 --- A client of Firecracker's API at a Unix socket: one method for each operation, and `request` for any other.
 -- Requests share kept connections; several at a time are possible from several tasks. libcurl is loaded at the first
--- request. It knows nothing of processes: whoever owns one says, by `gone`, why a connection broke.
+-- request, or by `prepare`. It knows nothing of processes: whoever owns one says, by `gone`, why a connection broke.
 -- @module firecracker.api.client
 
 local core = require "firecracker.core"
