@@ -8,6 +8,7 @@
 # make fuzz       libFuzzer on what the world sends: FUZZ_SECONDS=… each
 # make mutate     breaks lines of the code one at a time: the specs must notice each
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
+# make bench      the figures, against the smallest supervisor; PAIRS=60 or more
 # make doc        the reference, into build/doc
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
 # Only scripts/setup (by way of `make test`) reaches for the network.
@@ -42,7 +43,7 @@ guests  := $(BUILD)/guest/hello.elf \
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest support test asan valgrind fuzz mutate lint doc install clean
+.PHONY: all env guest support test asan valgrind fuzz mutate bench lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows)
@@ -138,6 +139,25 @@ mutate:
 	cd $(BUILD)/mutate && eval "$$($(MAKE) -s BUILD=build env)" && PATH="$$PATH:$(abspath $(BUILD))/vmm" \
 	  $(LUA) spec/support/mutate.lua spec/mutations.lua
 
+# What is measured is the optimised tree; the stub is static, as Firecracker is.
+bench := $(abspath $(BUILD))/bench
+bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage)
+	rm -rf '$(bench)/root' && $(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
+	eval "$$($(MAKE) -s env)"; \
+	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" \
+	LUA_PATH="./?.lua;$$LUA_PATH" BENCH='$(bench)' GUESTS='$(abspath $(BUILD))/guest' INSTALLED='$(bench)/root' \
+	$(LUA) spec/bench/run.lua
+
+$(bench)/floor $(bench)/easy: spec/bench/floor.c
+$(bench)/easy: CPPFLAGS += -DWITH_CURL
+$(bench)/easy: libs := -lcurl
+$(bench)/stubvmm: spec/bench/stubvmm.c
+$(bench)/stubvmm: LDFLAGS += -static
+$(bench)/usage: spec/bench/usage.c
+$(bench)/%:
+	@mkdir -p $(@D)
+	$(CC) -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(libs)
+
 lint: all
 	$(LUACHECK) -q lua scripts scripts/fclua spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
@@ -155,8 +175,8 @@ install: all
 	install -d '$(DESTDIR)$(LUADIR)/firecracker/flows' '$(DESTDIR)$(LIBDIR)/firecracker/core' '$(DESTDIR)$(BINDIR)'
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' ';'
 	install -m 644 scripts/*.lua '$(DESTDIR)$(LUADIR)/firecracker/flows'
-	install -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
-	install -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
+	install -s -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
+	install -s -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
 	install -m 755 scripts/fclua '$(DESTDIR)$(BINDIR)'
 
 clean:

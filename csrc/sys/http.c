@@ -396,7 +396,10 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   if (mc != CURLM_OK)
     return fc_error_set(err, "http", 0, "libcurl: %s", curl_multi_strerror(mc));
   q->state = FC_HTTP_RUNNING;
-  act(e, CURL_SOCKET_TIMEOUT, 0);   /* it asked to be called at once; it may even be done after this */
+  do {   /* it asks to be called at once, and once more when it has sent; it may even be done after this */
+    fc_timer_disarm(e->reactor, &e->timer);
+    act(e, CURL_SOCKET_TIMEOUT, 0);
+  } while (q->state == FC_HTTP_RUNNING && e->timer.slot && e->timer.deadline <= fc_now());
   return 0;
 }
 
