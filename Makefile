@@ -34,7 +34,7 @@ flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wwrite-strings -
 
 # http.so carries libcurl and is loaded at the first request; it has its own copy of the plain objects it stands on.
 core_c := $(filter-out csrc/lhttp.c,$(wildcard csrc/l*.c)) $(filter-out csrc/sys/http.c,$(wildcard csrc/sys/*.c))
-http_c := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http error clock buffer reactor))
+http_c := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http error clock buffer reactor unix))
 
 modules := $(BUILD)/firecracker/core.so $(BUILD)/firecracker/core/http.so
 flows   := $(patsubst scripts/%,$(BUILD)/lua/firecracker/flows/%,$(wildcard scripts/*.lua))

@@ -13,6 +13,7 @@ local direct = {}
 -- Large limits make Firecracker grow its descriptor table at start; the jailer's default serves.
 local NO_FILE <const> = 2048
 local SOCKET_NAME <const> = "api.sock"
+local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3   -- seconds
 local SUN_PATH <const> = 107   -- bytes of a path that fit into a socket address
 
 --- Find the program: `vmm.binary`, $FIRECRACKER, or `firecracker`; a name without a slash is looked for on PATH.
@@ -167,6 +168,29 @@ function direct.start (vm)
   return true
 end
 
+-- Between bind and listen the socket is there and refuses. Asking takes one system call, a refused request of
+-- libcurl's a hundred times as long.
+local function await_listening (vm, deadline)
+  local pause = RETRY_FIRST
+  while true do
+    local listens, err = files.listens(vm.socket_path)
+    if listens then
+      return true
+    elseif vm.process:poll() then
+      return nil, vm:exited_error()
+    elseif listens == nil then
+      return nil, err
+    elseif core.now() >= deadline then
+      return nil, errors.new {
+        code = "timeout", path = vm.socket_path,
+        message = "the VMM runs, but does not listen at its API socket: " .. vm.socket_path,
+      }
+    end
+    loop.park(math.min(core.now() + pause, deadline), vm.process:key())
+    pause = math.min(pause * 2, RETRY_LAST)
+  end
+end
+
 --- Wait for the API of the VMM that was started.
 -- @tparam table vm
 -- @treturn[1] boolean true
@@ -186,7 +210,7 @@ function direct.await (vm)
       }
     end
   end
-  return true
+  return await_listening(vm, deadline)
 end
 
 return direct
