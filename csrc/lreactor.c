@@ -116,6 +116,16 @@ static int reactor_state (lua_State *L) {
   return 1;
 }
 
+/***
+Whether this process opened it, and so may do more than close: one that the host program forked did not.
+@function reactor:ours
+@treturn boolean
+*/
+static int reactor_ours (lua_State *L) {
+  lua_pushboolean(L, fc_reactor_is_ours(&fc_check_reactor(L, 1)->reactor));
+  return 1;
+}
+
 static int reactor_gc (lua_State *L) {
   fc_reactor_box *box = luaL_checkudata(L, 1, FC_REACTOR_BOX);
   fc_watcher_close(&box->watcher);
@@ -245,7 +255,7 @@ int fc_open_reactor (lua_State *L) {
   static const luaL_Reg methods[] = {
       {"step", reactor_step},       {"first", reactor_first}, {"fired", reactor_fired}, {"pollfd", reactor_pollfd},
       {"timeout", reactor_timeout}, {"state", reactor_state}, {"timer", reactor_timer},
-      {NULL, NULL}};
+      {"ours", reactor_ours},       {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", reactor_gc}, {"__tostring", reactor_tostring}, {NULL, NULL}};
   static const luaL_Reg timer_methods[] = {
       {"arm", timer_arm}, {"disarm", timer_disarm}, {"key", timer_key}, {"close", timer_close}, {NULL, NULL}};

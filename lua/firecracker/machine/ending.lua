@@ -185,11 +185,11 @@ function methods:close ()
   return true
 end
 
---- The finalizer of machines. Nothing waits in it. A dropped machine is killed now, and a task cleans up after it when the loop moves. When
--- the whole state closes, the process's handle is gone already (its own finalizer has killed the VMM): what needs no
--- waiting is undone here.
+--- The finalizer of machines. Nothing waits in it. A dropped machine is killed now, and a task cleans up after it when
+-- the loop moves. When the whole state closes, the process's handle is gone already (its own finalizer has killed the
+-- VMM): what needs no waiting is undone here. In a child that the host program forked, the machine is the parent's.
 function ending.collect (self)
-  if self.closed or self.settled or not self.process then
+  if self.closed or self.settled or not self.process or not core.reactor():ours() then
     return
   end
   local open, ended = pcall(self.process.poll, self.process)
