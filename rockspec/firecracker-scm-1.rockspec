@@ -40,6 +40,7 @@ build = {
     ["firecracker.api.models.network"] = "lua/firecracker/api/models/network.lua",
     ["firecracker.api.models.output"] = "lua/firecracker/api/models/output.lua",
     ["firecracker.api.models.snapshot"] = "lua/firecracker/api/models/snapshot.lua",
+    ["firecracker.api.models.whole"] = "lua/firecracker/api/models/whole.lua",
     ["firecracker.api.models.words"] = "lua/firecracker/api/models/words.lua",
     ["firecracker.api.operations"] = "lua/firecracker/api/operations.lua",
     ["firecracker.api.phases"] = "lua/firecracker/api/phases.lua",
