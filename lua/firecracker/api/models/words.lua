@@ -3,13 +3,15 @@
 
 local words = {}
 
+local LONGEST <const> = 1022 - #"DELETE /network-interfaces/ HTTP/1.1"   -- what fits into the line of a request
+
 --- A field that identifies a device: the VMM takes letters, digits and `_`.
 -- @tparam string name
 -- @tparam string doc
 -- @treturn table field
 function words.id (name, doc)
   return { name = name, type = "string", required = true, pattern = "^[A-Za-z0-9_]+$",
-           expected = "letters, digits and '_' expected", doc = doc }
+           expected = "letters, digits and '_' expected", max_bytes = LONGEST, doc = doc }
 end
 
 --- A field of a rate limiter.
