@@ -9,6 +9,7 @@ local errors = require "firecracker.errors"
 local events = require "firecracker.events"
 local handler = require "firecracker.handler"
 local intake = require "firecracker.intake"
+local release = require "firecracker.release"
 
 local files = core.files
 local fcinit = {}
@@ -35,18 +36,18 @@ local function put (operation, section)
     if not api then
       return nil, err
     end
-    return api[operation](api, body)
+    return api[operation](api, body, { at = section })
   end
 end
 
 -- The same for each element of a list, by its id.
 local function put_each (operation, section, id)
   return function (vm)
-    for _, body in ipairs(vm.config[section]) do
+    for i, body in ipairs(vm.config[section] or {}) do
       local api, err = api_of(vm)
       local ok
       if api then
-        ok, err = api[operation](api, body[id], body)
+        ok, err = api[operation](api, body[id], body, { at = ("%s[%d]"):format(section, i) })
       end
       if not ok then
         return nil, err
@@ -119,6 +120,13 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
+    release = function ()
+      local binary = direct.find(vm.config)
+      return binary and release.of_binary(binary)
+    end,
+    state = function () return vm.phase end,
+    moved = function (state) vm.phase = state end,
+    who = "machine " .. vm.id,
     starting = true,
   })
   api:prepare()   -- while the VMM starts
@@ -156,7 +164,7 @@ fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
       ok = api
     end
     if api then
-      ok, err = api[operation](api, body)
+      ok, err = api[operation](api, body, { at = section })
     end
     if not ok then
       return nil, err
@@ -170,8 +178,17 @@ fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_con
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
 
+--- Set a CPU template of one's own.
+fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", put("put_cpu_config", "cpu_config"))
+
+--- Set where the guest's serial port goes.
+fcinit.configure_serial = handler.new("fcinit.ConfigureSerial", put("put_serial", "serial"))
+
 --- Attach the drives, in their order; the VMM puts the root drive first.
 fcinit.attach_drives = handler.new("fcinit.AttachDrives", put_each("put_drive", "drives", "drive_id"))
+
+--- Attach persistent memory, in its order.
+fcinit.attach_pmem = handler.new("fcinit.AttachPmem", put_each("put_pmem", "pmem", "id"))
 
 --- Create the network interfaces, in their order.
 fcinit.create_network_interfaces = handler.new("fcinit.CreateNetworkInterfaces",
@@ -196,7 +213,7 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   vm:defer("vsock socket", function ()
     return files.unlink(vsock.uds_path)
   end, { path = vsock.uds_path })
-  return api:put_vsock(vsock)
+  return api:put_vsock(vsock, { at = "vsock" })
 end)
 
 --- Configure the metadata service, and put the data when there are any.
@@ -207,6 +224,15 @@ fcinit.config_mmds = handler.new("fcinit.ConfigMmds", function (vm)
   end
   return put("put_mmds", "mmds")(vm)
 end)
+
+--- Add the balloon. It may not exceed the machine's memory.
+fcinit.add_balloon = handler.new("fcinit.AddBalloon", put("put_balloon", "balloon"))
+
+--- Add the entropy device.
+fcinit.add_entropy = handler.new("fcinit.AddEntropy", put("put_entropy", "entropy"))
+
+--- Add memory that can be plugged later.
+fcinit.add_memory_hotplug = handler.new("fcinit.AddMemoryHotplug", put("put_memory_hotplug", "memory_hotplug"))
 
 --- Start the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)
