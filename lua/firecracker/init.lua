@@ -4,13 +4,16 @@
 
 local api_client = require "firecracker.api.client"
 local core = require "firecracker.core"
+local drives = require "firecracker.drives"
 local errors = require "firecracker.errors"
 local flow = require "firecracker.flow"
 local handler = require "firecracker.handler"
 local handlers = require "firecracker.handlers"
+local kernel_args = require "firecracker.kernel_args"
 local loop = require "firecracker.loop"
 local machine = require "firecracker.machine"
 local many = require "firecracker.loop.many"
+local rate_limiter = require "firecracker.rate_limiter"
 local version = require "firecracker.version"
 
 if core.version ~= version.string then
@@ -22,6 +25,9 @@ local fc = {
   version = version,
   handlers = handlers,
   handler = handler.new,
+  drives = drives,
+  kernel_args = kernel_args.new,
+  rate_limiter = rate_limiter.new,
   null = core.json.null,
   loop = loop,
   run = loop.run, spawn = loop.spawn, sleep = loop.sleep,
