@@ -34,6 +34,7 @@ build = {
     ["firecracker.cli.run"] = "lua/firecracker/cli/run.lua",
     ["firecracker.config"] = "lua/firecracker/config/init.lua",
     ["firecracker.config.defaults"] = "lua/firecracker/config/defaults.lua",
+    ["firecracker.config.file"] = "lua/firecracker/config/file.lua",
     ["firecracker.config.rules"] = "lua/firecracker/config/rules.lua",
     ["firecracker.config.schema"] = "lua/firecracker/config/schema.lua",
     ["firecracker.config.values"] = "lua/firecracker/config/values.lua",

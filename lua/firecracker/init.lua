@@ -3,6 +3,7 @@
 -- @module firecracker
 
 local api_client = require "firecracker.api.client"
+local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local drives = require "firecracker.drives"
 local errors = require "firecracker.errors"
@@ -25,6 +26,7 @@ local fc = {
   version = version,
   handlers = handlers,
   handler = handler.new,
+  config = { load = config_file.load, dump = config_file.dump },
   drives = drives,
   kernel_args = kernel_args.new,
   rate_limiter = rate_limiter.new,

@@ -1,0 +1,142 @@
+--- Firecracker's own configuration file: JSON, with `-` in the names of its sections.
+-- Reading and writing change names only. Nothing is checked (`fc.new` does), no path is made absolute.
+-- @module firecracker.config.file
+
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local schema = require "firecracker.config.schema"
+
+local json = core.json
+local file = {}
+
+-- The sections of the file; true: a list, which must be one even when it is empty. `serial` is none of them.
+local SECTIONS <const> = {
+  balloon = false, boot_source = false, cpu_config = false, drives = true, entropy = false, logger = false,
+  machine_config = false, memory_hotplug = false, metrics = false, mmds_config = false, network_interfaces = true,
+  pmem = true, vsock = false,
+}
+
+-- What this library adds to a section, or to each item of a list.
+local OURS <const> = {
+  logger = { fifo = true, to = true },
+  metrics = { fifo = true, to = true },
+  network_interfaces = { allow_mmds = true, cni = true, static = true, tap = true, via = true },
+}
+
+local own_sections = {}
+for _, field in ipairs(schema.fields) do
+  own_sections[field.name] = SECTIONS[field.name] == nil or nil
+end
+
+local function system_error (path, problem)
+  return nil, errors.new { code = "system", path = path, message = problem }
+end
+
+--- Take Firecracker's names for ours.
+-- @tparam table sections as decoded from its file, or as `GET /vm/config` answers; nulls left out
+-- @treturn table a configuration; what is unknown keeps its name
+function file.from_sections (sections)
+  local config = {}
+  for key, value in pairs(sections) do
+    local name = key:gsub("-", "_")
+    config[SECTIONS[name] ~= nil and name or key] = value
+  end
+  return config
+end
+
+-- Nothing where nothing is left: of a section that only says where our reader is.
+local function without (value, names)
+  if not names then
+    return value
+  end
+  local rest = setmetatable({}, getmetatable(value))
+  for key, each in pairs(value) do
+    if not names[key] then
+      rest[key] = each
+    end
+  end
+  return next(rest) ~= nil and rest or next(value) == nil and value or nil
+end
+
+local function section (name, value)
+  local ours = OURS[name]
+  if type(value) ~= "table" then
+    return value   -- cpu-config may be a path
+  elseif SECTIONS[name] then
+    local list = json.array {}
+    for i, each in ipairs(value) do
+      list[i] = without(each, ours)
+    end
+    return list
+  end
+  return without(value, ours)
+end
+
+--- Read a configuration file of Firecracker's.
+-- @tparam string path
+-- @treturn[1] table a configuration for `fc.new`; members that are null are left out
+-- @return[2] nil
+-- @treturn[2] err code "system" (with `path`) or "json"
+function file.load (path)
+  if type(path) ~= "string" then
+    errors.raise(2, { code = "usage", message = ("config.load: path expected, got %s"):format(type(path)) })
+  end
+  local stream <close>, problem = io.open(path, "rb")
+  if not stream then
+    return system_error(path, problem)
+  end
+  local text
+  text, problem = stream:read "a"
+  if not text then
+    return system_error(path, ("%s: %s"):format(path, problem))
+  end
+  local sections, err = json.decode(text, { null = false })
+  if type(sections) ~= "table" or getmetatable(sections) then
+    err = err or errors.new { code = "json", message = "an object expected" }
+    err.path = path
+    return nil, errors.context(err, path)
+  end
+  return file.from_sections(sections)
+end
+
+--- Write a configuration as Firecracker's file.
+-- What is not Firecracker's is left out: `id`, `vmm`, `console`, `mmds` (the metadata itself) and the like, and `serial`, for which
+-- its file has no place.
+-- @tparam table config as for `fc.new`, or `vm.config`
+-- @tparam[opt] string path where it is written; absent: the text is returned
+-- @treturn[1] string|boolean the JSON, keys sorted; true when there is a path
+-- @return[2] nil
+-- @treturn[2] err code "system", with `path`
+function file.dump (config, path)
+  if type(config) ~= "table" then
+    errors.raise(2, { code = "usage", message = ("config.dump: table expected, got %s"):format(type(config)) })
+  end
+  local sections = { drives = json.array {} }   -- the one section, beside boot-source, that must be there
+  for key, value in pairs(config) do
+    local name = type(key) == "string" and key:gsub("-", "_") or key
+    if SECTIONS[name] ~= nil then
+      sections[name:gsub("_", "-")] = section(name, value)
+    elseif not own_sections[name] then
+      sections[key] = value
+    end
+  end
+  local text = json.encode(sections)
+  if not path then
+    return text
+  end
+  local stream <close>, problem = io.open(path, "wb")
+  if not stream then
+    return system_error(path, problem)
+  end
+  local ok
+  ok, problem = stream:write(text, "\n")
+  if ok then
+    ok, problem = stream:flush()
+  end
+  if not ok then
+    return system_error(path, ("%s: %s"):format(path, problem))
+  end
+  return true
+end
+
+return file
