@@ -58,6 +58,7 @@ build = {
     ["firecracker.machine"] = "lua/firecracker/machine/init.lua",
     ["firecracker.machine.ending"] = "lua/firecracker/machine/ending.lua",
     ["firecracker.machine.process"] = "lua/firecracker/machine/process.lua",
+    ["firecracker.machine.verbs"] = "lua/firecracker/machine/verbs.lua",
     ["firecracker.rate_limiter"] = "lua/firecracker/rate_limiter.lua",
     ["firecracker.steps"] = "lua/firecracker/steps.lua",
     ["firecracker.text"] = "lua/firecracker/text.lua",

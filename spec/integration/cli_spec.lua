@@ -58,8 +58,8 @@ describe("#kvm fclua run", function ()
       names[#names + 1] = line:match "^ +%d+%.%d ms  (%S.*)$" or "? " .. line
     end
     assert.equal("validate.NetworkCfg validate.Cfg spec.Setup fcinit.SetupNetwork fcinit.SetupKernelArgs " ..
-      "fcinit.StartVMM fcinit.CreateLogFilesHandler fcinit.BootstrapLogging fcinit.CreateMachine " ..
-      "fcinit.CreateBootSource fcinit.AttachDrives fcinit.CreateNetworkInterfaces fcinit.AddVsocks " ..
+      "fcinit.StartVMM fcinit.CreateLogFilesHandler fcinit.BootstrapLogging fcinit.CreateMachine fcinit.ConfigureCpu " ..
+      "fcinit.CreateBootSource fcinit.AttachDrives fcinit.CreateNetworkInterfaces fcinit.AddVsocks fcinit.AddDevices " ..
       "fcinit.ConfigMmds fcinit.StartInstance the guest ended total", table.concat(names, " "))
   end)
 

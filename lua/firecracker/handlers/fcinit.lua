@@ -24,6 +24,26 @@ local function api_of (vm)
   return vm.api
 end
 
+-- What a maker of handlers is given: checked now, so that what cannot be sent raises at the user's line, and copied.
+local function copy (value)
+  if type(value) ~= "table" then
+    return value
+  end
+  local result = setmetatable({}, getmetatable(value))
+  for key, each in pairs(value) do
+    result[key] = copy(each)
+  end
+  return result
+end
+
+local function maker_argument (name, value)
+  if type(value) ~= "table" or (getmetatable(value) or {}).__name == "firecracker.vm" then
+    errors.raise(3, { code = "usage", message = ("fcinit.%s makes a handler of a table: write fcinit.%s { … }"):format(name, name) })
+  end
+  core.json.encode(value)
+  return copy(value)
+end
+
 -- One request of the client's, with a section of the configuration as its body; nothing for an absent section.
 local function put (operation, section)
   return function (vm)
@@ -160,6 +180,9 @@ end)
 --- Set the size of the machine.
 fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_config", "machine_config"))
 
+--- Set the CPU's features one by one; the last of this and a template wins.
+fcinit.configure_cpu = handler.new("fcinit.ConfigureCpu", put("put_cpu_config", "cpu_config"))
+
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
 
@@ -192,14 +215,76 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   return api:put_vsock(vsock)
 end)
 
+-- One request of the client's by its path, as `put`.
+local function put_at (path, section)
+  return function (vm)
+    local body = vm.config[section]
+    if body == nil then
+      return true
+    end
+    local api, err = api_of(vm)
+    if not api then
+      return nil, err
+    end
+    return api:request("PUT", path, body)
+  end
+end
+
+local DEVICES <const> = {
+  put("put_balloon", "balloon"), put("put_entropy", "entropy"), put_at("/serial", "serial"),
+  put_at("/hotplug/memory", "memory_hotplug"),
+  function (vm)
+    for _, pmem in ipairs(vm.config.pmem or {}) do
+      local ok, err = vm:add_pmem(pmem)
+      if not ok then
+        return nil, err
+      end
+    end
+    return true
+  end,
+}
+
+--- Add what else is configured: balloon, entropy, serial, memory to be plugged, pmem.
+fcinit.add_devices = handler.new("fcinit.AddDevices", function (vm)
+  for _, add in ipairs(DEVICES) do
+    local ok, err = add(vm)
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end)
+
 --- Configure the metadata service, and put the data when there are any.
 fcinit.config_mmds = handler.new("fcinit.ConfigMmds", function (vm)
   local ok, err = put("put_mmds_config", "mmds_config")(vm)
-  if not ok then
-    return nil, err
+  if ok and vm.config.mmds then
+    ok, err = vm:set_metadata(vm.config.mmds)
   end
-  return put("put_mmds", "mmds")(vm)
+  return ok, err
 end)
+
+--- Make a handler that replaces the guest's metadata.
+-- @function fcinit.set_metadata
+-- @tparam table data copied
+-- @treturn table handler "fcinit.SetMetadata"
+function fcinit.set_metadata (data)
+  data = maker_argument("set_metadata", data)
+  return handler.new("fcinit.SetMetadata", function (vm)
+    return vm:set_metadata(data)
+  end)
+end
+
+--- Make a handler that adds a balloon, for a place before fcinit.StartInstance.
+-- @function fcinit.create_balloon
+-- @tparam table balloon `amount_mib`, `deflate_on_oom`, perhaps `stats_polling_interval_s`; copied
+-- @treturn table handler "fcinit.CreateBalloon"
+function fcinit.create_balloon (balloon)
+  balloon = maker_argument("create_balloon", balloon)
+  return handler.new("fcinit.CreateBalloon", function (vm)
+    return vm:create_balloon(balloon)
+  end)
+end
 
 --- Start the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)

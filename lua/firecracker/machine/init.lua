@@ -12,6 +12,7 @@ local flow = require "firecracker.flow"
 local loop = require "firecracker.loop"
 local process = require "firecracker.machine.process"
 local undo = require "firecracker.undo"
+local verbs = require "firecracker.machine.verbs"
 
 local files = core.files
 local machine = {}
@@ -19,7 +20,7 @@ local machine = {}
 local methods = {}
 local metatable = { __name = "firecracker.vm", __close = ending.methods.close, __gc = ending.collect }
 
-for _, part in ipairs { process, ending } do
+for _, part in ipairs { process, ending, verbs } do
   for name, method in pairs(part.methods) do
     methods[name] = method
   end
@@ -166,18 +167,6 @@ end
 -- @treturn[2] err
 function methods:resume ()
   return change_state(self, "resume", "paused", "running", "Resumed")
-end
-
---- What the VMM says of itself.
--- @function vm:info
--- @treturn[1] table `id`, `state` ("Not started", "Running", "Paused"), `vmm_version`, `app_name`
--- @return[2] nil
--- @treturn[2] err
-function methods:info ()
-  if not self.api then
-    return process.refuse(self, "ask", "started")
-  end
-  return self.api:get_instance_info()
 end
 
 --- Tell a machine from other values.
