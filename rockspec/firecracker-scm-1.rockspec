@@ -48,6 +48,7 @@ build = {
     ["firecracker.handlers.validate"] = "lua/firecracker/handlers/validate.lua",
     ["firecracker.intake"] = "lua/firecracker/intake.lua",
     ["firecracker.kernel_args"] = "lua/firecracker/kernel_args.lua",
+    ["firecracker.launch.by_file"] = "lua/firecracker/launch/by_file.lua",
     ["firecracker.launch.console"] = "lua/firecracker/launch/console.lua",
     ["firecracker.launch.direct"] = "lua/firecracker/launch/direct.lua",
     ["firecracker.loop"] = "lua/firecracker/loop/init.lua",

@@ -61,7 +61,7 @@ end
 
 --- Make a machine; nothing is started or created.
 -- @tparam table config
--- @tparam[opt="boot"] table|string wanted a flow, its name or its path
+-- @tparam[opt="boot"] table|string wanted a flow, its name or its path; or options: `flow`, and `via`: "api" or "config_file"
 -- @treturn[1] table vm
 -- @return[2] nil
 -- @treturn[2] err
@@ -69,7 +69,7 @@ fc.new = machine.new
 
 --- Make a machine and start it.
 -- @tparam table config
--- @tparam[opt="boot"] table|string wanted a flow, its name or its path
+-- @tparam[opt="boot"] table|string wanted a flow, its name or its path; or options: `flow`, and `via`: "api" or "config_file"
 -- @treturn[1] table vm, its guest running
 -- @return[2] nil
 -- @treturn[2] err with `handler`, `done`, `undone`

@@ -72,15 +72,12 @@ local function section (name, value)
   return without(value, ours)
 end
 
---- Read a configuration file of Firecracker's.
+--- Read a JSON file that holds an object.
 -- @tparam string path
--- @treturn[1] table a configuration for `fc.new`; members that are null are left out
+-- @treturn[1] table members that are null are left out
 -- @return[2] nil
 -- @treturn[2] err code "system" (with `path`) or "json"
-function file.load (path)
-  if type(path) ~= "string" then
-    errors.raise(2, { code = "usage", message = ("config.load: path expected, got %s"):format(type(path)) })
-  end
+function file.read (path)
   local stream <close>, problem = io.open(path, "rb")
   if not stream then
     return system_error(path, problem)
@@ -90,11 +87,27 @@ function file.load (path)
   if not text then
     return system_error(path, ("%s: %s"):format(path, problem))
   end
-  local sections, err = json.decode(text, { null = false })
-  if type(sections) ~= "table" or getmetatable(sections) then
-    err = err or errors.new { code = "json", message = "an object expected" }
-    err.path = path
-    return nil, errors.context(err, path)
+  local value, err = json.decode(text, { null = false })
+  if type(value) == "table" and not getmetatable(value) then
+    return value
+  end
+  err = err or errors.new { code = "json", message = "an object expected" }
+  err.path = path
+  return nil, errors.context(err, path)
+end
+
+--- Read a configuration file of Firecracker's.
+-- @tparam string path
+-- @treturn[1] table a configuration for `fc.new`; members that are null are left out
+-- @return[2] nil
+-- @treturn[2] err code "system" (with `path`) or "json"
+function file.load (path)
+  if type(path) ~= "string" then
+    errors.raise(2, { code = "usage", message = ("config.load: path expected, got %s"):format(type(path)) })
+  end
+  local sections, err = file.read(path)
+  if not sections then
+    return nil, err
   end
   return file.from_sections(sections)
 end

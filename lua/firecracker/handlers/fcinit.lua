@@ -2,7 +2,9 @@
 -- `handlers.fcinit.create_machine(vm)`.
 -- @module firecracker.handlers.fcinit
 
+local by_file = require "firecracker.launch.by_file"
 local client = require "firecracker.api.client"
+local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
@@ -122,13 +124,14 @@ local function make_directory (vm)
   end
 end
 
---- Start Firecracker and wait for its API.
+--- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
+-- fcinit.StartInstance.
 fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
-  if vm.process then
+  if vm.process or vm.api then
     return nil, errors.new { code = "state", message = ("machine %s has a VMM already"):format(vm.id) }
   end
   local ok, err = make_directory(vm)
-  if ok then
+  if ok and not vm.by_file then
     ok, err = direct.start(vm)
   end
   if not ok then
@@ -144,7 +147,11 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   vm:defer("api client", function ()
     vm.api:close()
   end)
-  vm.phase = "vmm"
+  if vm.by_file then
+    by_file.hold(vm)
+  else
+    vm.phase = "vmm"
+  end
   return true
 end)
 
@@ -180,8 +187,18 @@ end)
 --- Set the size of the machine.
 fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_config", "machine_config"))
 
---- Set the CPU's features one by one; the last of this and a template wins.
-fcinit.configure_cpu = handler.new("fcinit.ConfigureCpu", put("put_cpu_config", "cpu_config"))
+--- Set the CPU's features one by one; the last of this and a template wins. Firecracker's file names a file of them, which
+-- the API does not take.
+fcinit.configure_cpu = handler.new("fcinit.ConfigureCpu", function (vm)
+  if type(vm.config.cpu_config) == "string" then
+    local features, err = config_file.read(vm.config.cpu_config)
+    if not features then
+      return nil, err
+    end
+    vm.config.cpu_config = features
+  end
+  return put("put_cpu_config", "cpu_config")(vm)
+end)
 
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
@@ -286,7 +303,7 @@ function fcinit.create_balloon (balloon)
   end)
 end
 
---- Start the guest.
+--- Start the guest; by file, the VMM and the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)
   local api, err = api_of(vm)
   if not api then
