@@ -135,6 +135,14 @@ describe("#kvm a start by file", function ()
     end
   end)
 
+  it("refuses an id that is another in the body, as the API does and the file does not", function ()
+    local vm, err = by_file(bed.config "idle", before_start(step(function (vm)
+      return vm.api:put_drive("a", { drive_id = "b", path_on_host = "/b", is_root_device = false })
+    end)))
+    assert.is_nil(vm)
+    assert.equal("mine.Step: PUT /drives/a: drive_id: 'a' expected, got 'b'", err.message)
+  end)
+
   it("says as the VMM does what is wrong, and undoes all", function ()
     local function fails (config, flow)
       local vm, err = by_file(config, flow)
@@ -155,6 +163,23 @@ describe("#kvm a start by file", function ()
       local message = fails(bed.config("idle", { boot_source = { kernel_image_path = "README.md" } }))
       assert.matches("Invalid Elf magic number", message)
     end
+  end)
+
+  it("has succeeded when the guest is through before it is looked at", function ()
+    local script = bed.scratch "vmm"
+    finally(function () os.remove(script) end)
+    local function vmm (lines)
+      bed.write(script, "#!/bin/sh\n" .. lines)
+      assert(os.execute("chmod +x " .. script))
+      return by_file(bed.config("idle", { vmm = { binary = script } }))
+    end
+    local reset <close> = assert(vmm "echo >api.sock; exit 0")
+    assert.same({ exited = 0 }, reset:wait())
+    local fault <close> = assert(vmm "echo >api.sock; echo 'Error: RunWithApi(MicroVMStoppedWithError(GenericError))' >&2; exit 1")
+    assert.same({ exited = 1 }, fault:wait())
+    local vm, err = vmm "echo >api.sock; echo 'Error: RunWithApi(BuildFromJson(…))' >&2; exit 1"
+    assert.is_nil(vm)
+    assert.equal("fcinit.StartInstance: the VMM exited with status 1: Error: RunWithApi(BuildFromJson(…))", err.message)
   end)
 
   it("can be done by hand, and tried again", function ()

@@ -85,7 +85,7 @@ describe("#kvm the verbs of a machine", function ()
     local vm <close> = assert(fc.boot(bed.config("idle", {
       drives = fc.drives.add(fc.drives.root(small), small, { drive_id = "data" }),
       log = function (event)
-        if event.operation == "PATCH /drives/data" then requests[#requests + 1] = core.json.decode(event.body) end
+        if event.operation and event.operation:find "^PATCH" then requests[#requests + 1] = core.json.decode(event.body) end
       end,
       log_level = "trace",
     })))
@@ -101,6 +101,8 @@ describe("#kvm the verbs of a machine", function ()
     assert.equal(large, data().path_on_host)
     assert.is_true(vm:update_drive "data")
     assert.same({ drive_id = "data", path_on_host = large }, requests[3])
+    assert.is_true(vm:update_drive "rootfs")
+    assert.same({ drive_id = "rootfs", path_on_host = small }, requests[4])
     assert.is_true(vm:update_drive("data", { rate_limiter = fc.rate_limiter { ops = { size = 10, refill_seconds = 0.5 } } }))
     assert.same({ ops = { size = 10, refill_time = 500 } }, data().rate_limiter)
     assert.is_true(vm:update_drive("data", { rate_limiter = fc.rate_limiter { ops = { size = 0, refill_time = 0 } } }))

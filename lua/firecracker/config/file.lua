@@ -112,6 +112,28 @@ function file.load (path)
   return file.from_sections(sections)
 end
 
+--- Write a file, in the place of what it held.
+-- @tparam string path
+-- @tparam string text
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err code "system", with `path`
+function file.write (path, text)
+  local stream <close>, problem = io.open(path, "wb")
+  if not stream then
+    return system_error(path, problem)
+  end
+  local ok
+  ok, problem = stream:write(text)
+  if ok then
+    ok, problem = stream:flush()
+  end
+  if not ok then
+    return system_error(path, ("%s: %s"):format(path, problem))
+  end
+  return true
+end
+
 --- Write a configuration as Firecracker's file.
 -- What is not Firecracker's is left out: `id`, `vmm`, `console`, `mmds` (the metadata itself) and the like, and `serial`, for which
 -- its file has no place.
@@ -137,19 +159,7 @@ function file.dump (config, path)
   if not path then
     return text
   end
-  local stream <close>, problem = io.open(path, "wb")
-  if not stream then
-    return system_error(path, problem)
-  end
-  local ok
-  ok, problem = stream:write(text, "\n")
-  if ok then
-    ok, problem = stream:flush()
-  end
-  if not ok then
-    return system_error(path, ("%s: %s"):format(path, problem))
-  end
-  return true
+  return file.write(path, text .. "\n")
 end
 
 return file

@@ -4,6 +4,8 @@
 -- every other runs in its place. What can only be asked of a VMM is refused until it is there.
 -- @module firecracker.launch.by_file
 
+local client = require "firecracker.api.client"
+local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
@@ -34,17 +36,20 @@ local function refuse (vm, operation)
   }
 end
 
--- What was sent so far, as texts: later changes of a body reach no file.
+-- What was sent so far, as texts: later changes of a body reach no file. False: the file has no place for it. Nil: the API
+-- would not take it either.
 local function note (noted, path, body)
   local list, id = path:match "^/([%w-]+)/([%w_]+)$"
   if SECTIONS[path] then
     noted.sections[SECTIONS[path]] = json.encode(body)
   elseif ASIDE[path] then
     noted.aside[ASIDE[path]] = json.encode(body)
+  elseif LISTS[list] and body[LISTS[list]] ~= id then
+    return nil, errors.new { code = "config", field = LISTS[list], operation = "PUT " .. path,
+                             message = ("PUT %s: %s: '%s' expected, got '%s'"):format(path, LISTS[list], id,
+                               tostring(body[LISTS[list]])) }
   elseif LISTS[list] then
-    local items = noted.lists[list]
-    items[items[id] or #items + 1] = json.encode(body)
-    items[id] = items[id] or #items
+    table.insert(noted.lists[list], json.encode(body))   -- one more of an id does what a second request does
   else
     return false
   end
@@ -81,15 +86,7 @@ local function write (vm, paths, name, text)
   vm:defer(name .. " file", function ()
     return files.unlink(path)
   end, { path = path })
-  local stream <close>, problem = io.open(path, "wb")
-  if stream then
-    ok, problem = stream:write(text)
-    ok, problem = ok and stream:flush(), problem
-  end
-  if not (stream and ok) then
-    return nil, errors.new { code = "system", path = path, message = problem }
-  end
-  return true
+  return config_file.write(path, text)
 end
 
 local function write_all (vm, noted)
@@ -104,10 +101,15 @@ local function write_all (vm, noted)
   return ok and paths, err
 end
 
--- Whether the VMM has put its filters on, the last thing it does before the guest runs.
+-- How many system call filters a process has on (Linux 5.9); ours, in a container, are the VMM's from its beginning.
+local function filters (process)
+  local status <close> = io.open(("/proc/%s/status"):format(process))
+  return status and tonumber((status:read "a" or ""):match "\nSeccomp_filters:%s*(%d+)") or 0
+end
+
+-- Whether the VMM has put its own on, the last thing it does before the guest runs.
 local function is_built (pid)
-  local file <close> = io.open(("/proc/%d/status"):format(pid))
-  return file and (file:read "a" or ""):find "\nSeccomp:%s*[12]"
+  return filters(pid) > filters "self"
 end
 
 -- Wait until the guest runs, as far as that shows; false: it does not. Asking is the last resort: a request that waits
@@ -127,13 +129,20 @@ local function await_built (vm)
   return false
 end
 
+-- Is answered once the guest runs.
+local function ask (vm, options)
+  local api <close> = client.new(vm.socket_path, {
+    timeout = vm.config.timeouts.request, starting = true, gone = function (patience) return vm:gone(patience) end,
+  })
+  return api:get_instance_info(options)
+end
+
 -- A guest may have run to its end before we looked.
 local function ran (err)
   return err.code == "exited" and (err.exited == 0 or (err.stderr or ""):find("MicroVMStoppedWithError", 1, true))
 end
 
 local function start (vm, noted, options)
-  local api = vm.api
   local paths, err = write_all(vm, noted)
   if not paths then
     return nil, err
@@ -148,14 +157,12 @@ local function start (vm, noted, options)
     ok, err = await_built(vm)
   end
   if ok == false then
-    api.path, api.request = vm.socket_path, nil
-    ok, err = api:request("GET", "/", nil, options)   -- is answered once the guest runs
+    ok, err = ask(vm, options)
   end
   if not ok and not ran(err) then
-    api.request = by_file.request(vm, noted)
     return nil, err
   end
-  api.path, api.request = vm.socket_path, nil   -- the client's own from here
+  vm.api.path, vm.api.request = vm.socket_path, nil   -- the client's own from here
   for _, path in pairs(paths) do
     ok, err = files.unlink(path)
     if not ok then
@@ -165,28 +172,24 @@ local function start (vm, noted, options)
   return true
 end
 
---- The `request` of a client whose VMM is still to come.
--- @tparam table vm
--- @tparam table noted what was sent so far
--- @treturn function
-function by_file.request (vm, noted)
-  return function (_, method, path, body, options)
-    local operation = ("%s %s"):format(method, path)
-    if operation == "PUT /actions" and body.action_type == "InstanceStart" then
-      return start(vm, noted, options)
-    elseif method == "PUT" and note(noted, path, body) then
-      return true
-    end
-    return refuse(vm, operation)
-  end
-end
-
 --- Let a machine's client note what it is sent, until InstanceStart.
 -- @tparam table vm has `api` and `directory`
 function by_file.hold (vm)
-  vm.api.request = by_file.request(vm, {
-    sections = {}, aside = {}, lists = { drives = {}, ["network-interfaces"] = {}, pmem = {} },
-  })
+  local noted = { sections = {}, aside = {}, lists = { drives = {}, ["network-interfaces"] = {}, pmem = {} } }
+  function vm.api.request (_, method, path, body, options)
+    local operation = ("%s %s"):format(method, path)
+    if operation == "PUT /actions" and body and body.action_type == "InstanceStart" then
+      return start(vm, noted, options)
+    end
+    local noticed, err = false, nil
+    if method == "PUT" then
+      noticed, err = note(noted, path, body)
+    end
+    if noticed == false then
+      return refuse(vm, operation)
+    end
+    return noticed, err
+  end
 end
 
 return by_file
