@@ -120,6 +120,16 @@ describe("#kvm a start by file", function ()
     assert.same({ mine = true }, vm:metadata())
   end)
 
+  it("folds changes of what was sent before", function ()
+    local vm <close> = assert(by_file(bed.config "idle", before_start(
+      h.set_metadata { a = { b = 1, c = 2 }, list = { 1, 2 }, old = { 1 } },
+      function (vm) return vm:update_metadata { a = { b = fc.null, d = { e = 3 } }, list = fc.array {}, f = false, old = { x = 1 } } end,
+      function (vm) return vm.api:patch_machine_config { mem_size_mib = 64 } end)))
+    assert.same({ a = { c = 2, d = { e = 3 } }, list = {}, f = false, old = { x = 1 } }, vm:metadata())
+    assert.is_truthy(getmetatable(vm:metadata().list))   -- an array, not an object
+    assert.same({ 1, 64 }, { vm:machine_config().vcpu_count, vm:machine_config().mem_size_mib })
+  end)
+
   it("refuses what only a VMM can answer until it is there", function ()
     for _, request in ipairs {
       { "GET /", function (vm) return vm:info() end },

@@ -17,16 +17,17 @@ local FIRST_LOOK <const>, LAST_LOOK <const> = 0.5e-3, 4e-3
 local files, json = core.files, core.json
 local by_file = {}
 
--- Where in the file a request's body goes; of those with an id, the list they are part of.
+-- Where in the file a request's body goes. Two get a file of their own: `cpu-config`, which the file may name by its path,
+-- and the metadata, which go on the command line.
 local SECTIONS <const> = {
-  ["/balloon"] = "balloon", ["/boot-source"] = "boot-source", ["/entropy"] = "entropy",
+  ["/balloon"] = "balloon", ["/boot-source"] = "boot-source", ["/cpu-config"] = "cpu-config", ["/entropy"] = "entropy",
   ["/hotplug/memory"] = "memory-hotplug", ["/logger"] = "logger", ["/machine-config"] = "machine-config",
-  ["/metrics"] = "metrics", ["/mmds/config"] = "mmds-config", ["/vsock"] = "vsock",
+  ["/metrics"] = "metrics", ["/mmds"] = "metadata", ["/mmds/config"] = "mmds-config", ["/vsock"] = "vsock",
 }
-local LISTS <const> = { drives = "drive_id", ["network-interfaces"] = "iface_id", pmem = "id" }
+local ASIDE <const> = { ["/cpu-config"] = true, ["/mmds"] = true }
 
--- Beside the file: what it names by path, and what goes on the command line.
-local ASIDE <const> = { ["/cpu-config"] = "cpu-config", ["/mmds"] = "metadata" }
+-- The lists of what has an id, and the field it stands in.
+local LISTS <const> = { drives = "drive_id", ["network-interfaces"] = "iface_id", pmem = "id" }
 
 local function refuse (vm, operation)
   return nil, errors.new {
@@ -36,14 +37,12 @@ local function refuse (vm, operation)
   }
 end
 
--- What was sent so far, as texts: later changes of a body reach no file. False: the file has no place for it. Nil: the API
--- would not take it either.
-local function note (noted, path, body)
+-- A body is kept as text: later changes of it reach no file. False: the file has no place for it. Nil: the API would not
+-- take it either.
+local function put (noted, path, body)
   local list, id = path:match "^/([%w-]+)/([%w_]+)$"
   if SECTIONS[path] then
-    noted.sections[SECTIONS[path]] = json.encode(body)
-  elseif ASIDE[path] then
-    noted.aside[ASIDE[path]] = json.encode(body)
+    noted.sections[path] = json.encode(body)
   elseif LISTS[list] and body[LISTS[list]] ~= id then
     return nil, errors.new { code = "config", field = LISTS[list], operation = "PUT " .. path,
                              message = ("PUT %s: %s: '%s' expected, got '%s'"):format(path, LISTS[list], id,
@@ -56,11 +55,42 @@ local function note (noted, path, body)
   return true
 end
 
+local function is_object (value)
+  return type(value) == "table" and #value == 0 and not getmetatable(value)   -- arrays are marked
+end
+
+-- As RFC 7396 merges.
+local function merge (value, changes)
+  if not is_object(changes) then
+    return changes
+  end
+  local result = is_object(value) and value or {}
+  for key, change in pairs(changes) do
+    if change == json.null then
+      result[key] = nil
+    else
+      result[key] = merge(result[key], change)
+    end
+  end
+  return result
+end
+
+local function patch (noted, path, changes)
+  local text = noted.sections[path] or path == "/machine-config" and '{"vcpu_count":1,"mem_size_mib":128}'
+  if (path ~= "/mmds" and path ~= "/machine-config") or not text then
+    return false
+  end
+  noted.sections[path] = json.encode(merge(json.decode(text), changes))
+  return true
+end
+
+local TAKES <const> = { PUT = put, PATCH = patch }
+
 -- The file's text; `paths` of what stands beside it.
 local function compose (noted, paths)
   local members = {}
-  for section, text in pairs(noted.sections) do
-    members[#members + 1] = ("%q:%s"):format(section, text)
+  for path, text in pairs(noted.sections) do
+    members[#members + 1] = not ASIDE[path] and ("%q:%s"):format(SECTIONS[path], text) or nil
   end
   for list, items in pairs(noted.lists) do
     members[#members + 1] = ("%q:[%s]"):format(list, table.concat(items, ","))
@@ -91,8 +121,11 @@ end
 
 local function write_all (vm, noted)
   local paths = {}
-  for name, text in pairs(noted.aside) do
-    local ok, err = write(vm, paths, name, text)
+  for path in pairs(ASIDE) do
+    local ok, err = true, nil
+    if noted.sections[path] then
+      ok, err = write(vm, paths, SECTIONS[path], noted.sections[path])
+    end
     if not ok then
       return nil, err
     end
@@ -175,20 +208,21 @@ end
 --- Let a machine's client note what it is sent, until InstanceStart.
 -- @tparam table vm has `api` and `directory`
 function by_file.hold (vm)
-  local noted = { sections = {}, aside = {}, lists = { drives = {}, ["network-interfaces"] = {}, pmem = {} } }
+  local noted = { sections = {}, lists = { drives = {}, ["network-interfaces"] = {}, pmem = {} } }
   function vm.api.request (_, method, path, body, options)
     local operation = ("%s %s"):format(method, path)
     if operation == "PUT /actions" and body and body.action_type == "InstanceStart" then
       return start(vm, noted, options)
     end
-    local noticed, err = false, nil
-    if method == "PUT" then
-      noticed, err = note(noted, path, body)
+    local take = TAKES[method]
+    local taken, err = false, nil
+    if take then
+      taken, err = take(noted, path, body)
     end
-    if noticed == false then
+    if taken == false then
       return refuse(vm, operation)
     end
-    return noticed, err
+    return taken, err
   end
 end
 
