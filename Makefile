@@ -7,6 +7,7 @@
 # make valgrind   the specs of the C core that start no process, under valgrind
 # make fuzz       libFuzzer on what the world sends: FUZZ_SECONDS=… each
 # make mutate     breaks lines of the code one at a time: the specs must notice each
+# make api-check SWAGGER=file   the table of the API against a swagger file of Firecracker's, at its release
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
 # make doc        the reference, into build/doc
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
@@ -42,7 +43,7 @@ guests  := $(BUILD)/guest/hello.elf \
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest support test asan valgrind fuzz mutate lint doc install clean
+.PHONY: all env guest support test asan valgrind fuzz mutate api-check lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows)
@@ -138,8 +139,11 @@ mutate:
 	cd $(BUILD)/mutate && eval "$$($(MAKE) -s BUILD=build env)" && PATH="$$PATH:$(abspath $(BUILD))/vmm" \
 	  $(LUA) spec/support/mutate.lua spec/mutations.lua
 
+api-check:
+	$(LUA) scripts/api-check '$(SWAGGER)'
+
 lint: all
-	$(LUACHECK) -q lua scripts scripts/fclua spec rockspec
+	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  -D'__has_include(x)=1' -Icsrc csrc
 	printf '%s\n' $(sort $(core_c) $(http_c)) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \

@@ -83,13 +83,20 @@ end
 
 --- A client of the API at a socket, without a machine.
 -- @tparam string path
--- @tparam[opt] table options `timeout` in seconds
+-- @tparam[opt] table options `timeout` in seconds, `log` (function of an event)
 -- @treturn table client; close it
 function fc.client (path, options)
   if type(path) ~= "string" then
     errors.raise(2, { code = "usage", message = ("client: path expected, got %s"):format(type(path)) })
   end
-  return api_client.new(path, { timeout = options and options.timeout })
+  return api_client.new(path, { timeout = options and options.timeout, log = options and options.log })
 end
 
-return fc
+-- What only some programs need is loaded when it is asked for.
+local LATER <const> = { testing = "firecracker.testing" }
+
+return setmetatable(fc, { __index = function (self, name)
+  local module = LATER[name] and require(LATER[name])
+  rawset(self, name, module)
+  return module
+end })

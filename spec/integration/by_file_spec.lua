@@ -39,6 +39,8 @@ describe("#kvm a start by file", function ()
       local log, list = requests()
       return bed.config("idle", {
         machine_config = { vcpu_count = 2, mem_size_mib = 64, track_dirty_pages = true },
+        entropy = { rate_limiter = { ops = { size = 1, refill_time = 100 } } },
+        cpu_config = { kvm_capabilities = { "!56" } },
         drives = fc.drives.add(fc.drives.root(drive, { cache_type = "Writeback" }), drive, { is_read_only = true }),
         vsock = { guest_cid = 5, uds_path = socket },
         log = log,
@@ -79,8 +81,8 @@ describe("#kvm a start by file", function ()
         seen[#seen + 1] = look and ("%s %o"):format(word:match "[^/]*$", look.mode) or nil
       end
     end }), before_start(function (vm) return vm.api:put_cpu_config { kvm_capabilities = fc.array { "!56" } } end)))
-    assert.same({ "config.json 600", "metadata.json 600" }, seen)
-    for _, name in ipairs { "config", "metadata", "cpu-config" } do
+    assert.same({ "config.json 600", "mmds.json 600" }, seen)
+    for _, name in ipairs { "config", "mmds", "cpu-config" } do
       assert.is_nil((files.look(("%s/%s.json"):format(vm.directory, name))))
     end
     assert.is_nil(by_file(bed.config("idle", { mmds = { secret = 1 }, vmm = { arguments = { "--bogus" } } })))

@@ -58,8 +58,9 @@ describe("#kvm fclua run", function ()
       names[#names + 1] = line:match "^ +%d+%.%d ms  (%S.*)$" or "? " .. line
     end
     assert.equal("validate.NetworkCfg validate.Cfg spec.Setup fcinit.SetupNetwork fcinit.SetupKernelArgs " ..
-      "fcinit.StartVMM fcinit.CreateLogFilesHandler fcinit.BootstrapLogging fcinit.CreateMachine fcinit.ConfigureCpu " ..
-      "fcinit.CreateBootSource fcinit.AttachDrives fcinit.CreateNetworkInterfaces fcinit.AddVsocks fcinit.AddDevices " ..
+      "fcinit.StartVMM fcinit.CreateLogFilesHandler fcinit.BootstrapLogging fcinit.CreateMachine " ..
+      "fcinit.ConfigureCPU fcinit.CreateBootSource fcinit.ConfigureSerial fcinit.AttachDrives fcinit.AttachPmem " ..
+      "fcinit.CreateNetworkInterfaces fcinit.AddVsocks fcinit.AddBalloon fcinit.AddEntropy fcinit.AddMemoryHotplug " ..
       "fcinit.ConfigMmds fcinit.StartInstance the guest ended total", table.concat(names, " "))
   end)
 

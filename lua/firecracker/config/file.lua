@@ -4,28 +4,33 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local models = require "firecracker.api.models"
 local schema = require "firecracker.config.schema"
 
 local json = core.json
 local file = {}
 
--- The sections of the file; true: a list, which must be one even when it is empty. `serial` is none of them.
-local SECTIONS <const> = {
-  balloon = false, boot_source = false, cpu_config = false, drives = true, entropy = false, logger = false,
-  machine_config = false, memory_hotplug = false, metrics = false, mmds_config = false, network_interfaces = true,
-  pmem = true, vsock = false,
-}
+local NO_PLACE <const> = { serial = true }   -- Firecracker's, but not in its file
 
--- What this library adds to a section, or to each item of a list.
-local OURS <const> = {
-  logger = { fifo = true, to = true },
-  metrics = { fifo = true, to = true },
-  network_interfaces = { allow_mmds = true, cni = true, static = true, tap = true, via = true },
-}
+local sections_of_file = {}   -- name -> whether it is a list, which must be one even when it is empty
+local own_sections = {}       -- name -> true: not Firecracker's
+local own_fields = {}         -- section -> name -> true: what this library adds to it, or to each of its items
 
-local own_sections = {}
-for _, field in ipairs(schema.fields) do
-  own_sections[field.name] = SECTIONS[field.name] == nil or nil
+for _, section in ipairs(schema.fields) do
+  local record = section.item or section
+  if record.model and not NO_PLACE[section.name] then
+    sections_of_file[section.name] = section.type == "list"
+    local ours = {}
+    for _, field in ipairs(record.fields) do
+      ours[field.name] = true
+    end
+    for _, field in ipairs(models[record.model].fields) do
+      ours[field.name] = nil
+    end
+    own_fields[section.name] = next(ours) and ours
+  else
+    own_sections[section.name] = true
+  end
 end
 
 local function system_error (path, problem)
@@ -39,7 +44,7 @@ function file.from_sections (sections)
   local config = {}
   for key, value in pairs(sections) do
     local name = key:gsub("-", "_")
-    config[SECTIONS[name] ~= nil and name or key] = value
+    config[sections_of_file[name] ~= nil and name or key] = value
   end
   return config
 end
@@ -59,10 +64,10 @@ local function without (value, names)
 end
 
 local function section (name, value)
-  local ours = OURS[name]
+  local ours = own_fields[name]
   if type(value) ~= "table" then
     return value   -- cpu-config may be a path
-  elseif SECTIONS[name] then
+  elseif sections_of_file[name] then
     local list = json.array {}
     for i, each in ipairs(value) do
       list[i] = without(each, ours)
@@ -149,7 +154,7 @@ function file.dump (config, path)
   local sections = { drives = json.array {} }   -- the one section, beside boot-source, that must be there
   for key, value in pairs(config) do
     local name = type(key) == "string" and key:gsub("-", "_") or key
-    if SECTIONS[name] ~= nil then
+    if sections_of_file[name] ~= nil then
       sections[name:gsub("_", "-")] = section(name, value)
     elseif not own_sections[name] then
       sections[key] = value

@@ -4,6 +4,7 @@
 -- @module firecracker.config
 
 local errors = require "firecracker.errors"
+local host = require "firecracker.host"
 local rules = require "firecracker.config.rules"
 local schema = require "firecracker.config.schema"
 local text = require "firecracker.text"
@@ -107,7 +108,7 @@ function containers.list (state, value, field, path)
   if values.outside(count, field) then
     expect(state, path, values.range(field, "item"), count)
   end
-  return result
+  return count == 0 and require("firecracker.core").json.array(result) or result   -- no empty object when it is sent
 end
 
 function containers.map (state, value, field, path)
@@ -183,6 +184,10 @@ function walk (state, value, field, path)
     return field.required and expect(state, path, values.expected(field), "nil") or nil
   elseif field.later then
     refuse(state, path, "not supported by this version (%s)", version.string)
+  end
+  local arch = field.arch or field.enum_arch and field.enum_arch[value]
+  if arch and arch ~= host.arch() then
+    refuse(state, path, "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
   end
   local container = containers[field.type]
   if container and type(value) ~= "table" then

@@ -11,6 +11,7 @@ local errors = require "firecracker.errors"
 local events = require "firecracker.events"
 local handler = require "firecracker.handler"
 local intake = require "firecracker.intake"
+local release = require "firecracker.release"
 
 local files = core.files
 local fcinit = {}
@@ -57,18 +58,18 @@ local function put (operation, section)
     if not api then
       return nil, err
     end
-    return api[operation](api, body)
+    return api[operation](api, body, { at = section })
   end
 end
 
 -- The same for each element of a list, by its id.
 local function put_each (operation, section, id)
   return function (vm)
-    for _, body in ipairs(vm.config[section]) do
+    for i, body in ipairs(vm.config[section] or {}) do
       local api, err = api_of(vm)
       local ok
       if api then
-        ok, err = api[operation](api, body[id], body)
+        ok, err = api[operation](api, body[id], body, { at = ("%s[%d]"):format(section, i) })
       end
       if not ok then
         return nil, err
@@ -142,6 +143,13 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     log = events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
+    release = function ()
+      local binary = direct.find(vm.config)
+      return binary and release.of_binary(binary)
+    end,
+    state = function () return vm.phase end,
+    moved = function (state) vm.phase = state end,
+    who = "machine " .. vm.id,
     starting = true,
   })
   vm:defer("api client", function ()
@@ -176,7 +184,7 @@ fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
       ok = api
     end
     if api then
-      ok, err = api[operation](api, body)
+      ok, err = api[operation](api, body, { at = section })
     end
     if not ok then
       return nil, err
@@ -187,24 +195,29 @@ end)
 --- Set the size of the machine.
 fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_config", "machine_config"))
 
---- Set the CPU's features one by one; the last of this and a template wins. Firecracker's file names a file of them, which
--- the API does not take.
-fcinit.configure_cpu = handler.new("fcinit.ConfigureCpu", function (vm)
+--- Set kernel, initrd and command line.
+fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
+
+--- Set a CPU template of one's own; Firecracker's file may name a file of it, which the API does not take.
+fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
   if type(vm.config.cpu_config) == "string" then
-    local features, err = config_file.read(vm.config.cpu_config)
-    if not features then
+    local template, err = config_file.read(vm.config.cpu_config)
+    if not template then
       return nil, err
     end
-    vm.config.cpu_config = features
+    vm.config.cpu_config = template
   end
   return put("put_cpu_config", "cpu_config")(vm)
 end)
 
---- Set kernel, initrd and command line.
-fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
+--- Set where the guest's serial port goes.
+fcinit.configure_serial = handler.new("fcinit.ConfigureSerial", put("put_serial", "serial"))
 
 --- Attach the drives, in their order; the VMM puts the root drive first.
 fcinit.attach_drives = handler.new("fcinit.AttachDrives", put_each("put_drive", "drives", "drive_id"))
+
+--- Attach persistent memory, in its order.
+fcinit.attach_pmem = handler.new("fcinit.AttachPmem", put_each("put_pmem", "pmem", "id"))
 
 --- Create the network interfaces, in their order.
 fcinit.create_network_interfaces = handler.new("fcinit.CreateNetworkInterfaces",
@@ -229,47 +242,7 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   vm:defer("vsock socket", function ()
     return files.unlink(vsock.uds_path)
   end, { path = vsock.uds_path })
-  return api:put_vsock(vsock)
-end)
-
--- One request of the client's by its path, as `put`.
-local function put_at (path, section)
-  return function (vm)
-    local body = vm.config[section]
-    if body == nil then
-      return true
-    end
-    local api, err = api_of(vm)
-    if not api then
-      return nil, err
-    end
-    return api:request("PUT", path, body)
-  end
-end
-
-local DEVICES <const> = {
-  put("put_balloon", "balloon"), put("put_entropy", "entropy"), put_at("/serial", "serial"),
-  put_at("/hotplug/memory", "memory_hotplug"),
-  function (vm)
-    for _, pmem in ipairs(vm.config.pmem or {}) do
-      local ok, err = vm:add_pmem(pmem)
-      if not ok then
-        return nil, err
-      end
-    end
-    return true
-  end,
-}
-
---- Add what else is configured: balloon, entropy, serial, memory to be plugged, pmem.
-fcinit.add_devices = handler.new("fcinit.AddDevices", function (vm)
-  for _, add in ipairs(DEVICES) do
-    local ok, err = add(vm)
-    if not ok then
-      return nil, err
-    end
-  end
-  return true
+  return api:put_vsock(vsock, { at = "vsock" })
 end)
 
 --- Configure the metadata service, and put the data when there are any.
@@ -302,6 +275,15 @@ function fcinit.create_balloon (balloon)
     return vm:create_balloon(balloon)
   end)
 end
+
+--- Add the balloon. It may not exceed the machine's memory.
+fcinit.add_balloon = handler.new("fcinit.AddBalloon", put("put_balloon", "balloon"))
+
+--- Add the entropy device.
+fcinit.add_entropy = handler.new("fcinit.AddEntropy", put("put_entropy", "entropy"))
+
+--- Add memory that can be plugged later.
+fcinit.add_memory_hotplug = handler.new("fcinit.AddMemoryHotplug", put("put_memory_hotplug", "memory_hotplug"))
 
 --- Start the guest; by file, the VMM and the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)

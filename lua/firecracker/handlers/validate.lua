@@ -3,8 +3,12 @@
 -- @module firecracker.handlers.validate
 
 local core = require "firecracker.core"
+local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
+local gate = require "firecracker.api.gate"
 local handler = require "firecracker.handler"
+local operations = require "firecracker.api.operations"
+local release = require "firecracker.release"
 
 local files = core.files
 local validate = {}
@@ -29,7 +33,40 @@ local function check_file (field, path, mode)
   return true
 end
 
---- Files can be opened, and there is something to boot.
+-- What a configuration asks of a release, section by section: what to check, the body, where it stands.
+local function demands (config)
+  local found = {}
+  for _, operation in ipairs(operations) do
+    local section = operation.section
+    local gated, value = gate.of(operation.name), section and config[section]
+    if gated and value ~= nil then
+      local bodies = operation.each and value or { value }
+      for i, body in ipairs(bodies) do
+        if gate.asks(gated, body) then
+          found[#found + 1] = { gated, body, operation.each and ("%s[%d]"):format(section, i) or section }
+        end
+      end
+    end
+  end
+  return found
+end
+
+-- The VMM has what the configuration asks for. The binary is asked for its release only where that matters.
+local function check_release (config)
+  local asked = demands(config)
+  local binary = #asked > 0 and direct.find(config)
+  local have = binary and release.of_binary(binary)
+  for _, demand in ipairs(have and asked or {}) do
+    local gated, body, at = table.unpack(demand)
+    local found = gate.check(gated, body, have, at)
+    if found then
+      return nil, errors.new(found)
+    end
+  end
+  return true
+end
+
+--- Files can be opened, there is something to boot, and the VMM's release has what is asked for.
 validate.cfg = handler.new("validate.Cfg", function (vm)
   local config = vm.config
   if not config.boot_source then
@@ -43,6 +80,9 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
   for i, drive in ipairs(config.drives) do
     wanted[#wanted + 1] = { ("drives[%d].path_on_host"):format(i), drive.path_on_host, drive.is_read_only and "r" or "rw" }
   end
+  for i, pmem in ipairs(config.pmem or {}) do
+    wanted[#wanted + 1] = { ("pmem[%d].path_on_host"):format(i), pmem.path_on_host, pmem.read_only and "r" or "rw" }
+  end
   for _, check in ipairs(wanted) do
     local field, path, mode = table.unpack(check, 1, 3)
     local ok, err = true, nil
@@ -53,7 +93,7 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
       return nil, err
     end
   end
-  return true
+  return check_release(config)
 end)
 
 --- No two interfaces share a tap.

@@ -10,6 +10,7 @@ local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
+local operations = require "firecracker.api.operations"
 
 local PATIENCE <const> = 1   -- seconds
 local FIRST_LOOK <const>, LAST_LOOK <const> = 0.5e-3, 4e-3
@@ -17,17 +18,19 @@ local FIRST_LOOK <const>, LAST_LOOK <const> = 0.5e-3, 4e-3
 local files, json = core.files, core.json
 local by_file = {}
 
--- Where in the file a request's body goes. Two get a file of their own: `cpu-config`, which the file may name by its path,
--- and the metadata, which go on the command line.
-local SECTIONS <const> = {
-  ["/balloon"] = "balloon", ["/boot-source"] = "boot-source", ["/cpu-config"] = "cpu-config", ["/entropy"] = "entropy",
-  ["/hotplug/memory"] = "memory-hotplug", ["/logger"] = "logger", ["/machine-config"] = "machine-config",
-  ["/metrics"] = "metrics", ["/mmds"] = "metadata", ["/mmds/config"] = "mmds-config", ["/vsock"] = "vsock",
-}
-local ASIDE <const> = { ["/cpu-config"] = true, ["/mmds"] = true }
+-- Where in the file a request's body goes: by its path, or the lists of what has an id, with the field it stands in.
+local sections, lists = {}, {}
+for _, operation in ipairs(operations) do
+  if operation.each then
+    lists[operation.path:match "^/([%w-]+)/"] = operation.each
+  elseif operation.section then
+    sections[operation.path] = operation.section:gsub("_", "-")
+  end
+end
+sections["/serial"] = nil   -- the file has no place for it
 
--- The lists of what has an id, and the field it stands in.
-local LISTS <const> = { drives = "drive_id", ["network-interfaces"] = "iface_id", pmem = "id" }
+-- What gets a file of its own: the file names it by its path, or the command line does.
+local ASIDE <const> = { ["/cpu-config"] = true, ["/mmds"] = true }
 
 local function refuse (vm, operation)
   return nil, errors.new {
@@ -41,13 +44,13 @@ end
 -- take it either.
 local function put (noted, path, body)
   local list, id = path:match "^/([%w-]+)/([%w_]+)$"
-  if SECTIONS[path] then
+  if sections[path] then
     noted.sections[path] = json.encode(body)
-  elseif LISTS[list] and body[LISTS[list]] ~= id then
-    return nil, errors.new { code = "config", field = LISTS[list], operation = "PUT " .. path,
-                             message = ("PUT %s: %s: '%s' expected, got '%s'"):format(path, LISTS[list], id,
-                               tostring(body[LISTS[list]])) }
-  elseif LISTS[list] then
+  elseif lists[list] and body[lists[list]] ~= id then
+    return nil, errors.new { code = "config", field = lists[list], operation = "PUT " .. path,
+                             message = ("PUT %s: %s: '%s' expected, got '%s'"):format(path, lists[list], id,
+                               tostring(body[lists[list]])) }
+  elseif lists[list] then
     table.insert(noted.lists[list], json.encode(body))   -- one more of an id does what a second request does
   else
     return false
@@ -90,7 +93,7 @@ local TAKES <const> = { PUT = put, PATCH = patch }
 local function compose (noted, paths)
   local members = {}
   for path, text in pairs(noted.sections) do
-    members[#members + 1] = not ASIDE[path] and ("%q:%s"):format(SECTIONS[path], text) or nil
+    members[#members + 1] = not ASIDE[path] and ("%q:%s"):format(sections[path], text) or nil
   end
   for list, items in pairs(noted.lists) do
     members[#members + 1] = ("%q:[%s]"):format(list, table.concat(items, ","))
@@ -124,7 +127,7 @@ local function write_all (vm, noted)
   for path in pairs(ASIDE) do
     local ok, err = true, nil
     if noted.sections[path] then
-      ok, err = write(vm, paths, SECTIONS[path], noted.sections[path])
+      ok, err = write(vm, paths, sections[path], noted.sections[path])
     end
     if not ok then
       return nil, err
@@ -181,8 +184,8 @@ local function start (vm, noted, options)
     return nil, err
   end
   local arguments = { "--config-file", paths.config }
-  if paths.metadata then
-    table.move({ "--metadata", paths.metadata }, 1, 2, 3, arguments)
+  if paths.mmds then
+    table.move({ "--metadata", paths.mmds }, 1, 2, 3, arguments)
   end
   local ok
   ok, err = direct.start(vm, arguments)
@@ -208,7 +211,10 @@ end
 --- Let a machine's client note what it is sent, until InstanceStart.
 -- @tparam table vm has `api` and `directory`
 function by_file.hold (vm)
-  local noted = { sections = {}, lists = { drives = {}, ["network-interfaces"] = {}, pmem = {} } }
+  local noted = { sections = {}, lists = {} }
+  for list in pairs(lists) do
+    noted.lists[list] = {}
+  end
   function vm.api.request (_, method, path, body, options)
     local operation = ("%s %s"):format(method, path)
     if operation == "PUT /actions" and body and body.action_type == "InstanceStart" then

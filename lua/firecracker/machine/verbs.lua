@@ -27,11 +27,6 @@ local function call (self, verb, operation, ...)
   return self.api[operation](self.api, ...)
 end
 
--- Any other request.
-local function request (self, verb, ...)
-  return call(self, verb, "request", ...)
-end
-
 local function check (verb, value, expected, what)
   if type(value) ~= expected then
     errors.raise(2, { code = "usage", message = ("%s: %s%s expected, got %s"):format(verb, what or "", expected, type(value)) })
@@ -58,15 +53,6 @@ local function body_of (verb, given, fields)
     end
   end
   return body
-end
-
--- A resource's id is a segment of the path.
-local function path_of (verb, base, id)
-  if type(id) ~= "string" or not id:find "^[%w_]+$" then
-    errors.raise(2, { code = "usage", message = ("%s: an id of letters, digits and '_' expected, got %s"):format(verb,
-      type(id) == "string" and ("'%s'"):format(id) or type(id)) })
-  end
-  return ("/%s/%s"):format(base, id)
 end
 
 -- The machine -------------------------------------------------------------------------------------------------------
@@ -192,7 +178,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:remove_drive (id, options)
-  return request(self, "remove a drive of", "DELETE", path_of("remove_drive", "drives", id), nil, options)
+  return call(self, "remove a drive of", "delete_drive", id, options)
 end
 
 --- Add a persistent memory device, as `vm:add_drive` (release 1.14; to a guest that runs 1.16).
@@ -207,7 +193,7 @@ function methods:add_pmem (pmem, options)
   if not body then
     return nil, err
   end
-  return request(self, "add pmem to", "PUT", path_of("add_pmem", "pmem", body.id), body, options)
+  return call(self, "add pmem to", "put_pmem", body.id, body, options)
 end
 
 --- Change a persistent memory device's limits (release 1.16).
@@ -219,8 +205,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:update_pmem (id, changes, options)
-  local path = path_of("update_pmem", "pmem", id)
-  return request(self, "update pmem of", "PATCH", path, body_of("update_pmem", changes, { id = id }), options)
+  return call(self, "update pmem of", "patch_pmem", id, body_of("update_pmem", changes, { id = id }), options)
 end
 
 --- Take a persistent memory device from a guest that runs and has let go of it (release 1.16).
@@ -231,7 +216,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:remove_pmem (id, options)
-  return request(self, "remove pmem of", "DELETE", path_of("remove_pmem", "pmem", id), nil, options)
+  return call(self, "remove pmem of", "delete_pmem", id, options)
 end
 
 -- Network -----------------------------------------------------------------------------------------------------------
@@ -275,8 +260,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:remove_network_interface (id, options)
-  local path = path_of("remove_network_interface", "network-interfaces", id)
-  return request(self, "remove an interface of", "DELETE", path, nil, options)
+  return call(self, "remove an interface of", "delete_network_interface", id, options)
 end
 
 -- Memory ------------------------------------------------------------------------------------------------------------
@@ -345,7 +329,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:start_balloon_hinting (settings, options)
-  return request(self, "start hinting in", "PATCH", "/balloon/hinting/start", settings or {}, options)
+  return call(self, "start hinting in", "patch_balloon_hinting_start", settings or {}, options)
 end
 
 --- End it (release 1.14).
@@ -355,7 +339,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:stop_balloon_hinting (options)
-  return request(self, "stop hinting in", "PATCH", "/balloon/hinting/stop", {}, options)
+  return call(self, "stop hinting in", "patch_balloon_hinting_stop", options)
 end
 
 --- How far it is (release 1.14).
@@ -365,7 +349,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:balloon_hinting (options)
-  return request(self, "ask", "GET", "/balloon/hinting/status", nil, options)
+  return call(self, "ask", "get_balloon_hinting_status", options)
 end
 
 --- The memory that can be plugged, and how much of it is (release 1.14).
@@ -375,7 +359,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:memory_hotplug (options)
-  return request(self, "ask", "GET", "/hotplug/memory", nil, options)
+  return call(self, "ask", "get_memory_hotplug", options)
 end
 
 --- Ask for memory to be plugged or unplugged (release 1.14). The guest does it later: see `vm:memory_hotplug`.
@@ -387,7 +371,7 @@ end
 -- @treturn[2] err
 function methods:update_memory_hotplug (changes, options)
   check("update_memory_hotplug", changes, "table")
-  return request(self, "plug memory into", "PATCH", "/hotplug/memory", changes, options)
+  return call(self, "plug memory into", "patch_memory_hotplug", changes, options)
 end
 
 -- Metadata ----------------------------------------------------------------------------------------------------------
