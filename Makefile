@@ -9,6 +9,7 @@
 # make mutate     breaks lines of the code one at a time: the specs must notice each
 # make api-check SWAGGER=file   the table of the API against a swagger file of Firecracker's, at its release
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
+# make bench      the figures, against the smallest supervisor; PAIRS=60 or more
 # make doc        the reference, into build/doc
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
 # Only scripts/setup (by way of `make test`) reaches for the network.
@@ -34,7 +35,7 @@ flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wwrite-strings -
 
 # http.so carries libcurl and is loaded at the first request; it has its own copy of the plain objects it stands on.
 core_c := $(filter-out csrc/lhttp.c,$(wildcard csrc/l*.c)) $(filter-out csrc/sys/http.c,$(wildcard csrc/sys/*.c))
-http_c := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http error clock buffer reactor))
+http_c := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http error clock buffer reactor unix))
 
 modules := $(BUILD)/firecracker/core.so $(BUILD)/firecracker/core/http.so
 flows   := $(patsubst scripts/%,$(BUILD)/lua/firecracker/flows/%,$(wildcard scripts/*.lua))
@@ -43,7 +44,7 @@ guests  := $(BUILD)/guest/hello.elf \
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest support test asan valgrind fuzz mutate api-check lint doc install clean
+.PHONY: all env guest support test asan valgrind fuzz mutate api-check bench lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows)
@@ -142,6 +143,25 @@ mutate:
 api-check:
 	$(LUA) scripts/api-check '$(SWAGGER)'
 
+# What is measured is the optimised tree; the stub is static, as Firecracker is.
+bench := $(abspath $(BUILD))/bench
+bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage)
+	rm -rf '$(bench)/root' && $(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
+	eval "$$($(MAKE) -s env)"; \
+	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" \
+	LUA_PATH="./?.lua;$$LUA_PATH" BENCH='$(bench)' GUESTS='$(abspath $(BUILD))/guest' INSTALLED='$(bench)/root' \
+	$(LUA) spec/bench/run.lua
+
+$(bench)/floor $(bench)/easy: spec/bench/floor.c
+$(bench)/easy: CPPFLAGS += -DWITH_CURL
+$(bench)/easy: libs := -lcurl
+$(bench)/stubvmm: spec/bench/stubvmm.c
+$(bench)/stubvmm: LDFLAGS += -static
+$(bench)/usage: spec/bench/usage.c
+$(bench)/%:
+	@mkdir -p $(@D)
+	$(CC) -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(libs)
+
 lint: all
 	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
@@ -159,8 +179,8 @@ install: all
 	install -d '$(DESTDIR)$(LUADIR)/firecracker/flows' '$(DESTDIR)$(LIBDIR)/firecracker/core' '$(DESTDIR)$(BINDIR)'
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' ';'
 	install -m 644 scripts/*.lua '$(DESTDIR)$(LUADIR)/firecracker/flows'
-	install -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
-	install -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
+	install -s -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
+	install -s -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
 	install -m 755 scripts/fclua '$(DESTDIR)$(BINDIR)'
 
 clean:

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "http.h"
 #include "clock.h"
+#include "unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -127,36 +128,6 @@ static int socket_changed (CURL *easy, curl_socket_t fd, int what, void *data, v
 
 /* ---- connections ---- */
 
-/* A path longer than sun_path is reached through a descriptor of its directory. */
-static int fill_address (fc_http_request *q, struct sockaddr_un *address) {
-  const char *path = q->client->path;
-  size_t length = strlen(path);
-  memset(address, 0, sizeof *address);
-  address->sun_family = AF_UNIX;
-  if (length < sizeof address->sun_path) {
-    memcpy(address->sun_path, path, length);
-    return 0;
-  }
-  char directory[PATH_MAX];
-  const char *slash = strrchr(path, '/');
-  if (!slash || length >= sizeof directory) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  memcpy(directory, path, (size_t)(slash - path));
-  directory[slash - path] = '\0';
-  close_directory(q);
-  q->directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (q->directory_fd < 0)
-    return -1;
-  int n = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", q->directory_fd, slash + 1);
-  if (n >= (int)sizeof address->sun_path) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  return 0;
-}
-
 static fc_http_socket *remember_socket (fc_http_client *c, int fd) {
   fc_http_engine *e = c->engine;
   if ((size_t)fd >= e->sockets_size) {
@@ -186,7 +157,8 @@ static curl_socket_t open_socket (void *data, curlsocktype purpose, struct curl_
   (void)purpose;
   if (q->client->closing)
     return CURL_SOCKET_BAD;
-  if (fill_address(q, &unix_address) < 0) {
+  close_directory(q);
+  if (fc_unix_address(q->client->path, &unix_address, &q->directory_fd) < 0) {
     q->os_errno = errno;
     return CURL_SOCKET_BAD;
   }
@@ -396,7 +368,10 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   if (mc != CURLM_OK)
     return fc_error_set(err, "http", 0, "libcurl: %s", curl_multi_strerror(mc));
   q->state = FC_HTTP_RUNNING;
-  act(e, CURL_SOCKET_TIMEOUT, 0);   /* it asked to be called at once; it may even be done after this */
+  do {   /* it asks to be called at once, and once more when it has sent; it may even be done after this */
+    fc_timer_disarm(e->reactor, &e->timer);
+    act(e, CURL_SOCKET_TIMEOUT, 0);
+  } while (q->state == FC_HTTP_RUNNING && e->timer.slot && e->timer.deadline <= fc_now());
   return 0;
 }
 

@@ -48,7 +48,8 @@ struct fc_reactor {
   int epoll_fd;
   int timer_fd;                  /* for outer loops; -1 until fc_reactor_pollfd */
   double timer_fd_deadline;
-  pid_t pid;                     /* who made it: a forked child must not touch the epoll set */
+  pid_t pid;                     /* who made it */
+  unsigned char *ours;           /* a page whose first byte is 1, and 0 in a forked child, which must not touch the epoll set */
   int64_t last_key;
   fc_timer **heap;               /* heap[1] is the earliest */
   size_t heap_used, heap_reserved, heap_capacity;

@@ -96,7 +96,7 @@ local ENTRIES <const> = {
       slave:close()
     end
   end },
-  { "encoding JSON", { c = 20, lua = 5 }, function ()
+  { "encoding JSON", { c = 20, lua = 4 }, function ()
     local json = require "firecracker.core".json
     local value = { name = ("x"):rep(300), list = { 1, 2.5, true, json.null, json.array() }, nested = { { a = {} } } }
     return function () assert(json.encode(value)) end

@@ -190,6 +190,11 @@ local function start (vm, noted, options)
   local ok
   ok, err = direct.start(vm, arguments)
   if ok then
+    vm.api.path = vm.socket_path
+    vm.api:prepare()   -- while the VMM starts
+    ok, err = direct.await(vm)
+  end
+  if ok then
     ok, err = await_built(vm)
   end
   if ok == false then
@@ -198,7 +203,7 @@ local function start (vm, noted, options)
   if not ok and not ran(err) then
     return nil, err
   end
-  vm.api.path, vm.api.request = vm.socket_path, nil   -- the client's own from here
+  vm.api.request = nil   -- the client's own from here
   for _, path in pairs(paths) do
     ok, err = files.unlink(path)
     if not ok then

@@ -104,7 +104,7 @@ end
 -- @treturn boolean false when the deadline came first
 function loop.park (deadline, ...)
   deadline = math.min(deadline, context().deadline)
-  local wait <close> = setmetatable({ n = select("#", ...), ... }, keys.wait_metatable)
+  local wait <close> = setmetatable({ n = select("#", ...), fired = false, ... }, keys.wait_metatable)
   for i = 1, wait.n do
     keys.add(wait[i], wait)
   end
@@ -125,7 +125,7 @@ function loop.park (deadline, ...)
     end
     drive(wait, deadline, false)
   end
-  return wait.fired or false
+  return wait.fired
 end
 
 --- The deadline of a time limit.

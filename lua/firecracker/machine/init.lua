@@ -83,7 +83,7 @@ function machine.new (settings, wanted)
     end
   end
   return setmetatable({
-    id = id, config = checked, flow = steps, by_file = by_file, undo = undo.new(),
+    id = id, config = checked, flow = steps, by_file = by_file, undo = undo.new(), quiet = not checked.log,
     phase = "new",   -- "new", "vmm" (its API answers), "running", "paused"; what ended it is in `exit`
   }, metatable)
 end
@@ -129,7 +129,9 @@ end
 -- @function vm:emit
 -- @tparam table event `event` and what fits; `id`, `time` and `level` are filled
 function methods:emit (event)
-  events.teller(self.config, self.id)(event)
+  if not self.quiet then
+    events.teller(self.config, self.id)(event)
+  end
 end
 
 --- Remember how to take back what was just acquired. Unwinding runs these in reverse, each once.
