@@ -36,7 +36,7 @@ local function send (self, stream, bytes)
     end
     bytes = bytes:sub(sent + 1)
     if #bytes > 0 then
-      loop.sleep(PAUSE)
+      loop.park(core.now() + PAUSE, self)
     end
   end
   return true
@@ -46,7 +46,7 @@ end
 local function reply (self, stream, text)
   local fault = table.remove(self.faults, 1) or {}
   if fault.after then
-    loop.sleep(fault.after)
+    loop.park(core.now() + fault.after, self)
   end
   if fault.hang then
     return true
@@ -192,6 +192,7 @@ function methods:close ()
   local key = self.listener:key()
   self.listener:close()
   loop.fire(key)
+  loop.fire(self)
   for stream in pairs(self.streams) do
     loop.fire(stream:key())
   end
