@@ -10,7 +10,7 @@
 # make api-check SWAGGER=file   the table of the API against a swagger file of Firecracker's, at its release
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
 # make bench      the figures, against the smallest supervisor; PAIRS=60 or more
-# make doc        the reference, into build/doc
+# make doc        the reference, into build/doc; Firecracker's API as the table has it, in api.md
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
 # Only scripts/setup (by way of `make test`) reaches for the network.
 
@@ -44,7 +44,7 @@ guests  := $(BUILD)/guest/hello.elf \
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest support test asan valgrind fuzz mutate api-check bench lint doc install clean
+.PHONY: all env guest support test asan valgrind fuzz mutate bench api-check lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows)
@@ -174,6 +174,7 @@ lint: all
 
 doc:
 	$(LDOC) --dir $(BUILD)/doc .
+	$(LUA) scripts/fclua api --markdown > $(BUILD)/doc/api.md
 
 install: all
 	install -d '$(DESTDIR)$(LUADIR)/firecracker/flows' '$(DESTDIR)$(LIBDIR)/firecracker/core' '$(DESTDIR)$(BINDIR)'

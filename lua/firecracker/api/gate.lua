@@ -3,6 +3,7 @@
 -- it. Derived from the table when it is first asked; it sends nothing and knows no VMM.
 -- @module firecracker.api.gate
 
+local conflicts = require "firecracker.api.conflicts"
 local known_bad = require "firecracker.api.known_bad"
 local models = require "firecracker.api.models"
 local operations = require "firecracker.api.operations"
@@ -96,20 +97,20 @@ for _, record in ipairs(known_bad) do
   table.insert(bad[record.operation], record)
 end
 
-local of = {}
-for _, operation in ipairs(operations) do
-  local tree = models[operation.body] and tree_of(operation.body)
-  if operation.since or tree or bad[operation.name] then
-    of[operation.name] = { operation = operation, since = operation.since, tree = tree, bad = bad[operation.name],
-                           since_number = operation.since and number(operation.since) }
-  end
-end
+local of = {}   -- operation -> what there is to check, once it was asked for; false: nothing
 
 --- What there is to check about an operation.
--- @tparam string name
+-- @tparam table operation
 -- @treturn ?table for the functions below; nil: every release has all of it
-function gate.of (name)
-  return of[name]
+function gate.of (operation)
+  if of[operation] == nil then
+    local tree = models[operation.body] and tree_of(operation.body)
+    of[operation] = (operation.since or tree or bad[operation.name]) and {
+      operation = operation, since = operation.since, tree = tree, bad = bad[operation.name],
+      since_number = operation.since and number(operation.since),
+    } or false
+  end
+  return of[operation] or nil
 end
 
 --- Whether a request asks for something that not every release has: only then the release has to be known.
@@ -162,6 +163,59 @@ function gate.warnings (gated, text)
     end
   end
   return found
+end
+
+-- What a configuration asks of a release, section by section: what to check, the body, where it stands.
+local function demands (config)
+  local found = {}
+  for _, operation in ipairs(operations) do
+    local section = operation.section
+    local value = section and config[section]
+    for i, body in ipairs(value ~= nil and (operation.each and value or { value }) or {}) do
+      local gated = gate.of(operation)
+      if gated and gate.asks(gated, body) then
+        found[#found + 1] = { gated, body, operation.each and ("%s[%d]"):format(section, i) or section }
+      end
+    end
+  end
+  return found
+end
+
+-- The sections of a configuration that some releases do not take together.
+local function clashes (config)
+  local found = {}
+  for _, record in ipairs(conflicts) do
+    if config[record.section] and config[record.other] and config[record.other][record.field] == record.value then
+      found[#found + 1] = record
+    end
+  end
+  return found
+end
+
+--- Find what a release lacks of a configuration.
+-- @tparam table config
+-- @tparam function learn gives the release, or nil when it cannot be known; called only where that matters
+-- @treturn ?table fields of an error, code "release"
+function gate.check_config (config, learn)
+  local asked, together = demands(config), clashes(config)
+  local text = (#asked > 0 or #together > 0) and learn()
+  if not text then
+    return nil
+  end
+  for _, demand in ipairs(asked) do
+    local gated, body, at = table.unpack(demand)
+    local found = gate.check(gated, body, text, at)
+    if found then
+      return found
+    end
+  end
+  for _, record in ipairs(together) do
+    if number(text) < number(record.before) then
+      return { code = "release", field = record.section, release = text,
+               message = ("%s: Firecracker %s does not take it beside %s.%s = '%s'"):format(record.section, text, record.other,
+                 record.field, record.value) }
+    end
+  end
 end
 
 return gate

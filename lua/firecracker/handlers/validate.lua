@@ -7,7 +7,6 @@ local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
 local gate = require "firecracker.api.gate"
 local handler = require "firecracker.handler"
-local operations = require "firecracker.api.operations"
 local release = require "firecracker.release"
 
 local files = core.files
@@ -33,35 +32,14 @@ local function check_file (field, path, mode)
   return true
 end
 
--- What a configuration asks of a release, section by section: what to check, the body, where it stands.
-local function demands (config)
-  local found = {}
-  for _, operation in ipairs(operations) do
-    local section = operation.section
-    local gated, value = gate.of(operation.name), section and config[section]
-    if gated and value ~= nil then
-      local bodies = operation.each and value or { value }
-      for i, body in ipairs(bodies) do
-        if gate.asks(gated, body) then
-          found[#found + 1] = { gated, body, operation.each and ("%s[%d]"):format(section, i) or section }
-        end
-      end
-    end
-  end
-  return found
-end
-
--- The VMM has what the configuration asks for. The binary is asked for its release only where that matters.
+-- The VMM has what the configuration asks for.
 local function check_release (config)
-  local asked = demands(config)
-  local binary = #asked > 0 and direct.find(config)
-  local have = binary and release.of_binary(binary)
-  for _, demand in ipairs(have and asked or {}) do
-    local gated, body, at = table.unpack(demand)
-    local found = gate.check(gated, body, have, at)
-    if found then
-      return nil, errors.new(found)
-    end
+  local found = gate.check_config(config, function ()
+    local binary = direct.find(config)
+    return binary and release.of_binary(binary)
+  end)
+  if found then
+    return nil, errors.new(found)
   end
   return true
 end
