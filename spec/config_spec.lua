@@ -398,6 +398,7 @@ describe("config.check refuses", function ()
     end)
   end
 
+  local other = require("firecracker.host").arch() == "x86" and "arm" or "x86"
   for text, t in pairs {
     ["balloon.amount_mib: at most machine_config.mem_size_mib (128) expected, got 129"] =
       { balloon = { amount_mib = 129, deflate_on_oom = true } },
@@ -418,6 +419,8 @@ describe("config.check refuses", function ()
       { cpu_config = { msr_modifiers = { { addr = "266", bitmap = "0b1" } } } },
     ["cpu_config.msr_modifiers[1].bitmap: at most 64 characters 0, 1 and x expected, got '0b12'"] =
       { cpu_config = { msr_modifiers = { { addr = "0x10a", bitmap = "0b12" } } } },
+    [other == "arm" and "cpu_config.reg_modifiers: for arm processors alone" or "cpu_config.msr_modifiers: for x86 processors alone"] =
+      { cpu_config = { [other == "arm" and "reg_modifiers" or "msr_modifiers"] = {} } },
     ["serial.rate_limiter.size: integer expected, got nil"] = { serial = { rate_limiter = { refill_time = 1 } } },
   } do
     it("in a device: " .. text, function ()

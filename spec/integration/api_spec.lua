@@ -2,6 +2,7 @@
 -- its phase, and none that the table says came later.
 
 local bed = require "spec.support.bed"
+local core = require "firecracker.core"
 local fc = require "firecracker"
 local leaks = require "spec.support.leaks"
 local models = require "firecracker.api.models"
@@ -174,7 +175,7 @@ describe("#kvm the table of the API", function ()
     assert(api:patch_mmds { b = 2 })
     assert.same({ a = 1, b = 2 }, api:get_mmds())
     refused("does not correspond to any existing", api:put_mmds_config { network_interfaces = { "eth0" }, version = "V2" })
-    local _, tap = api:put_network_interface("eth0", { iface_id = "eth0", host_dev_name = "fcapi0" })
+    local _, tap = api:put_network_interface("eth0", { iface_id = "eth0", host_dev_name = "fca" .. core.files.random_hex(4) })
     if not tap then
       assert(api:put_mmds_config { network_interfaces = { "eth0" }, version = "V2" })
     end

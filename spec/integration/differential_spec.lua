@@ -208,7 +208,7 @@ end
 local function theirs (api, t)
   for _, operation in ipairs(SECTIONS) do
     local section = t[operation.section]
-    local list = operation.each and type(section) == "table"
+    local list = operation.each and type(section) == "table" and (#section > 0 or next(section) == nil)
     for _, body in ipairs(section ~= nil and (list and section or { section }) or {}) do
       local id = operation.each and type(body) == "table" and body[operation.each]
       local path = operation.path:gsub("{[%w_]+}", type(id) == "string" and id ~= "" and not id:find "[^%w_-]" and id or "x")
@@ -239,7 +239,7 @@ describe("#kvm a configuration mutated at random", function ()
       machine_config = { vcpu_count = 2, mem_size_mib = 128, smt = false },
       drives = { { drive_id = "root", path_on_host = image, is_root_device = true, is_read_only = false,
                    rate_limiter = { ops = { size = 1, refill_time = 1 } } } },
-      network_interfaces = { { iface_id = "eth0", host_dev_name = "fcdiff0", guest_mac = "AA:FC:00:00:00:01" } },
+      network_interfaces = { { iface_id = "eth0", host_dev_name = "fcd" .. core.files.random_hex(4), guest_mac = "AA:FC:00:00:00:01" } },
       balloon = { amount_mib = 1, deflate_on_oom = true },
       entropy = { rate_limiter = { bandwidth = { size = 1, refill_time = 1 } } },
       cpu_config = { kvm_capabilities = { "!1" }, cpuid_modifiers = { { leaf = "0x1", subleaf = "0x0", flags = 0,

@@ -327,7 +327,7 @@ end
 
 for _, operation in ipairs(operations) do
   local prefix, field, suffix = operation.path:match "^(.-)({[%w_]+})(.*)$"
-  local gated, phased = gate.of(operation.name), operation.phase ~= "any"
+  local phased = operation.phase ~= "any"
   methods[operation.name] = function (self, ...)
     local path, body, options = operation.path, ...
     if field then
@@ -342,6 +342,7 @@ for _, operation in ipairs(operations) do
     if not operation.body then
       body, options = nil, body
     end
+    local gated = gate.of(operation)
     local err = gated and lacking(self, gated, body, options)
       or phased and self.state and out_of_phase(self, operation, body, options)
     if err then

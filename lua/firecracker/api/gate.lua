@@ -97,20 +97,20 @@ for _, record in ipairs(known_bad) do
   table.insert(bad[record.operation], record)
 end
 
-local of = {}
-for _, operation in ipairs(operations) do
-  local tree = models[operation.body] and tree_of(operation.body)
-  if operation.since or tree or bad[operation.name] then
-    of[operation.name] = { operation = operation, since = operation.since, tree = tree, bad = bad[operation.name],
-                           since_number = operation.since and number(operation.since) }
-  end
-end
+local of = {}   -- operation -> what there is to check, once it was asked for; false: nothing
 
 --- What there is to check about an operation.
--- @tparam string name
+-- @tparam table operation
 -- @treturn ?table for the functions below; nil: every release has all of it
-function gate.of (name)
-  return of[name]
+function gate.of (operation)
+  if of[operation] == nil then
+    local tree = models[operation.body] and tree_of(operation.body)
+    of[operation] = (operation.since or tree or bad[operation.name]) and {
+      operation = operation, since = operation.since, tree = tree, bad = bad[operation.name],
+      since_number = operation.since and number(operation.since),
+    } or false
+  end
+  return of[operation] or nil
 end
 
 --- Whether a request asks for something that not every release has: only then the release has to be known.
@@ -170,9 +170,10 @@ local function demands (config)
   local found = {}
   for _, operation in ipairs(operations) do
     local section = operation.section
-    local gated, value = of[operation.name], section and config[section]
-    for i, body in ipairs(gated and value ~= nil and (operation.each and value or { value }) or {}) do
-      if gate.asks(gated, body) then
+    local value = section and config[section]
+    for i, body in ipairs(value ~= nil and (operation.each and value or { value }) or {}) do
+      local gated = gate.of(operation)
+      if gated and gate.asks(gated, body) then
         found[#found + 1] = { gated, body, operation.each and ("%s[%d]"):format(section, i) or section }
       end
     end

@@ -113,7 +113,7 @@ function api.main (options)
   end
   local ok, body = read_body(options.json)
   if not ok then
-    return refuse("%s", body)
+    return refuse("the body: %s", body)
   elseif operation and operation.body and body == nil and not operation.optional and not options.raw then
     return refuse("%s %s needs a body: %s", options.verb, options.path, operation.body)
   end

@@ -241,7 +241,7 @@ function walk (value, field, above, key)
   end
   local arch = field.arch or field.enum_arch and field.enum_arch[value]
   if arch and arch ~= host.arch() then
-    refuse(state, path, "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
+    refuse(place, "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
   end
   local container = containers[field.type]
   if container and type(value) ~= "table" then

@@ -39,10 +39,16 @@ local function fields_of (model, changes, ours)
   return table.move(ours or {}, 1, #(ours or {}), #fields + 1, fields)
 end
 
--- A section that is a model.
+-- A section that is a model, which is read when the section is.
 local function section (name, model, doc, changes, ours)
-  return { name = name, type = "table", model = model, fields = fields_of(model, changes, ours), rules = models[model].rules,
-           doc = doc }
+  return setmetatable({ name = name, type = "table", model = model, doc = doc }, { __index = function (self, key)
+    if key == "fields" then
+      self.fields = fields_of(model, changes, ours)
+    elseif key == "rules" then
+      self.rules = models[model].rules or {}
+    end
+    return rawget(self, key)
+  end })
 end
 
 -- With more words in its record.

@@ -12,20 +12,33 @@
 --   same for single values
 -- - `deprecated`: `{ since, use }`, with `value` where one value is meant
 --
+-- A model is read when it is first asked for: a start needs few of them. `pairs` reads them all.
 -- @module firecracker.api.models
 
-local PARTS <const> = { "instance", "boot", "block", "network", "devices", "balloon", "memory", "output", "snapshot" }
-
-local models = {}
-
-for _, part in ipairs(PARTS) do
-  for name, model in pairs(require("firecracker.api.models." .. part)) do
-    assert(not models[name], name)
-    models[name] = model
-  end
-end
+-- The models by file.
+local PARTS <const> = {
+  balloon = { "Balloon", "BalloonUpdate", "BalloonStats", "BalloonStatsUpdate",
+    "BalloonStartCmd", "BalloonHintingStatus" },
+  block = { "TokenBucket", "RateLimiter", "Drive", "PartialDrive", "Pmem", "PartialPmem" },
+  boot = { "BootSource", "MachineConfiguration", "CpuConfig", "CpuidLeafModifier", "CpuidRegisterModifier",
+    "MsrModifier", "ArmRegisterModifier", "VcpuFeatures" },
+  devices = { "Vsock", "VsockOverride", "EntropyDevice", "SerialDevice" },
+  instance = { "InstanceInfo", "FirecrackerVersion", "InstanceActionInfo", "Vm", "Error" },
+  memory = { "MemoryHotplugConfig", "MemoryHotplugSizeUpdate", "MemoryHotplugStatus" },
+  network = { "NetworkInterface", "PartialNetworkInterface", "MmdsConfig", "NetworkOverride" },
+  output = { "Logger", "Metrics" },
+  snapshot = { "SnapshotCreateParams", "MemoryBackend", "SnapshotLoadParams" },
+  whole = { "FullVmConfiguration" },
+}
 
 local MAX <const> = { u8 = 0xff, u16 = 0xffff, u32 = 0xffffffff }
+
+local part_of, models = {}, {}
+for part, names in pairs(PARTS) do
+  for _, name in ipairs(names) do
+    part_of[name] = part
+  end
+end
 
 local function complete (field)
   if field.model then
@@ -40,10 +53,31 @@ local function complete (field)
   end
 end
 
-for _, model in pairs(models) do
-  for _, field in ipairs(model.fields) do
-    complete(field)
+-- All of a file's models, so that one may name another of the same file.
+local function read (part)
+  local found = require("firecracker.api.models." .. part)
+  for name, model in pairs(found) do
+    rawset(models, name, model)
+  end
+  for _, model in pairs(found) do
+    for _, field in ipairs(model.fields) do
+      complete(field)
+    end
   end
 end
 
-return models
+return setmetatable(models, {
+  __index = function (_, name)
+    local part = part_of[name]
+    if part then
+      read(part)
+      return rawget(models, name)
+    end
+  end,
+  __pairs = function ()
+    for name in pairs(part_of) do
+      local _ = models[name]
+    end
+    return next, models
+  end,
+})
