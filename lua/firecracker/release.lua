@@ -45,6 +45,7 @@ local function ask (path, deadline)
     if bytes then
       parts[#parts + 1] = bytes
     elseif bytes == nil then
+      while not process:poll() and loop.park(deadline, process:key()) do end   -- it leaves no zombie behind
       return table.concat(parts)
     elseif not loop.park(deadline, stream:key()) then
       process:signal "KILL"

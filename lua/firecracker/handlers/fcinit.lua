@@ -2,7 +2,9 @@
 -- `handlers.fcinit.create_machine(vm)`.
 -- @module firecracker.handlers.fcinit
 
+local by_file = require "firecracker.launch.by_file"
 local client = require "firecracker.api.client"
+local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
@@ -23,6 +25,26 @@ local function api_of (vm)
     return nil, errors.new { code = "state", message = ("machine %s has no VMM yet: run fcinit.StartVMM first"):format(vm.id) }
   end
   return vm.api
+end
+
+-- What a maker of handlers is given: checked now, so that what cannot be sent raises at the user's line, and copied.
+local function copy (value)
+  if type(value) ~= "table" then
+    return value
+  end
+  local result = setmetatable({}, getmetatable(value))
+  for key, each in pairs(value) do
+    result[key] = copy(each)
+  end
+  return result
+end
+
+local function maker_argument (name, value)
+  if type(value) ~= "table" or (getmetatable(value) or {}).__name == "firecracker.vm" then
+    errors.raise(3, { code = "usage", message = ("fcinit.%s makes a handler of a table: write fcinit.%s { … }"):format(name, name) })
+  end
+  core.json.encode(value)
+  return copy(value)
 end
 
 -- One request of the client's, with a section of the configuration as its body; nothing for an absent section.
@@ -103,13 +125,14 @@ local function make_directory (vm)
   end
 end
 
---- Start Firecracker and wait for its API.
+--- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
+-- fcinit.StartInstance.
 fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
-  if vm.process then
+  if vm.process or vm.api then
     return nil, errors.new { code = "state", message = ("machine %s has a VMM already"):format(vm.id) }
   end
   local ok, err = make_directory(vm)
-  if ok then
+  if ok and not vm.by_file then
     ok, err = direct.start(vm)
   end
   if not ok then
@@ -129,8 +152,10 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     who = "machine " .. vm.id,
     starting = true,
   })
-  api:prepare()   -- while the VMM starts
-  ok, err = direct.await(vm)
+  if not vm.by_file then
+    api:prepare()   -- while the VMM starts
+    ok, err = direct.await(vm)
+  end
   if not ok then
     api:close()
     return nil, err
@@ -139,7 +164,11 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   vm:defer("api client", function ()
     vm.api:close()
   end)
-  vm.phase = "vmm"
+  if vm.by_file then
+    by_file.hold(vm)
+  else
+    vm.phase = "vmm"
+  end
   return true
 end)
 
@@ -178,8 +207,17 @@ fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_con
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
 
---- Set a CPU template of one's own.
-fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", put("put_cpu_config", "cpu_config"))
+--- Set a CPU template of one's own; Firecracker's file may name a file of it, which the API does not take.
+fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
+  if type(vm.config.cpu_config) == "string" then
+    local template, err = config_file.read(vm.config.cpu_config)
+    if not template then
+      return nil, err
+    end
+    vm.config.cpu_config = template
+  end
+  return put("put_cpu_config", "cpu_config")(vm)
+end)
 
 --- Set where the guest's serial port goes.
 fcinit.configure_serial = handler.new("fcinit.ConfigureSerial", put("put_serial", "serial"))
@@ -219,11 +257,33 @@ end)
 --- Configure the metadata service, and put the data when there are any.
 fcinit.config_mmds = handler.new("fcinit.ConfigMmds", function (vm)
   local ok, err = put("put_mmds_config", "mmds_config")(vm)
-  if not ok then
-    return nil, err
+  if ok and vm.config.mmds then
+    ok, err = vm:set_metadata(vm.config.mmds)
   end
-  return put("put_mmds", "mmds")(vm)
+  return ok, err
 end)
+
+--- Make a handler that replaces the guest's metadata.
+-- @function fcinit.set_metadata
+-- @tparam table data copied
+-- @treturn table handler "fcinit.SetMetadata"
+function fcinit.set_metadata (data)
+  data = maker_argument("set_metadata", data)
+  return handler.new("fcinit.SetMetadata", function (vm)
+    return vm:set_metadata(data)
+  end)
+end
+
+--- Make a handler that adds a balloon, for a place before fcinit.StartInstance.
+-- @function fcinit.create_balloon
+-- @tparam table balloon `amount_mib`, `deflate_on_oom`, perhaps `stats_polling_interval_s`; copied
+-- @treturn table handler "fcinit.CreateBalloon"
+function fcinit.create_balloon (balloon)
+  balloon = maker_argument("create_balloon", balloon)
+  return handler.new("fcinit.CreateBalloon", function (vm)
+    return vm:create_balloon(balloon)
+  end)
+end
 
 --- Add the balloon. It may not exceed the machine's memory.
 fcinit.add_balloon = handler.new("fcinit.AddBalloon", put("put_balloon", "balloon"))
@@ -234,7 +294,7 @@ fcinit.add_entropy = handler.new("fcinit.AddEntropy", put("put_entropy", "entrop
 --- Add memory that can be plugged later.
 fcinit.add_memory_hotplug = handler.new("fcinit.AddMemoryHotplug", put("put_memory_hotplug", "memory_hotplug"))
 
---- Start the guest.
+--- Start the guest; by file, the VMM and the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)
   local api, err = api_of(vm)
   if not api then
