@@ -48,10 +48,10 @@ function bed.collector ()
   return function (bytes) parts[#parts + 1] = bytes end, function () return table.concat(parts) end
 end
 
---- Wait until a condition holds; fails after ten seconds.
-function bed.eventually (condition, what)
+--- Wait until a condition holds; fails after ten seconds, or as many as given.
+function bed.eventually (condition, what, seconds)
   local loop = require "firecracker.loop"
-  local deadline = core.now() + 10
+  local deadline = core.now() + (seconds or 10)
   repeat
     local value = condition()
     if value then
