@@ -9,7 +9,7 @@ local version = require "firecracker.version"
 -- In the order of --help. Each: `name`, `summary`, `usage`, `define(command)`, `main(options)` that returns the exit
 -- status; `arguments = true` where words after `--` are taken.
 local COMMANDS <const> = {}
-for i, file in ipairs { "run", "check", "copy" } do
+for i, file in ipairs { "run", "check", "copy", "guest" } do
   COMMANDS[i] = require("firecracker.cli." .. file)
 end
 
