@@ -26,7 +26,7 @@ end
 
 --- A path that is taken by nothing, in a directory that is there.
 function bed.scratch (name)
-  return ("/tmp/firecracker-lua-spec-%s-%s"):format(core.files.random_hex(4), name)
+  return ("%s/firecracker-lua-spec-%s-%s"):format(os.getenv "TMPDIR" or "/tmp", core.files.random_hex(4), name)
 end
 
 --- Write a file and return its path.

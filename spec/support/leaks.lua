@@ -13,7 +13,7 @@ local function own_pid ()
 end
 
 --- A run directory of the specs' own.
-leaks.run_dir = "/tmp/firecracker-lua-spec-" .. own_pid()
+leaks.run_dir = ("%s/firecracker-lua-spec-%s"):format(os.getenv "TMPDIR" or "/tmp", core.files.random_hex(4))
 
 local COMMAND = [[
 pid=%d
