@@ -1,9 +1,14 @@
 # make            the C modules and the staged flows, into build/
-# make env        prints what makes this tree loadable: eval "$(make -s env)"
+# make env        prints what makes this tree loadable, and its Firecracker found: eval "$(make -s env)"
 # make guest      the small guests that the demo and the specs boot (x86-64)
+# make support    those, and the C helpers of the specs
 # make test       the specs; TESTS="spec/flow_spec.lua --filter=undo" narrows them
-# make asan       the specs that run no scripts, under AddressSanitizer and UBSan
+# make asan       the specs but those tagged #scripts under AddressSanitizer and UBSan; TESTS narrows them
+# make valgrind   the specs of the C core that start no process, under valgrind
+# make fuzz       libFuzzer on what the world sends: FUZZ_SECONDS=… each
+# make mutate     breaks lines of the code one at a time: the specs must notice each
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
+# make bench      the figures, against the smallest supervisor; PAIRS=60 or more
 # make doc        the reference, into build/doc
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
 # Only scripts/setup (by way of `make test`) reaches for the network.
@@ -29,16 +34,17 @@ flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wwrite-strings -
 
 # http.so carries libcurl and is loaded at the first request; it has its own copy of the plain objects it stands on.
 core_c := $(filter-out csrc/lhttp.c,$(wildcard csrc/l*.c)) $(filter-out csrc/sys/http.c,$(wildcard csrc/sys/*.c))
-http_c := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http error clock buffer reactor))
+http_c := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http error clock buffer reactor unix))
 
 modules := $(BUILD)/firecracker/core.so $(BUILD)/firecracker/core/http.so
 flows   := $(patsubst scripts/%,$(BUILD)/lua/firecracker/flows/%,$(wildcard scripts/*.lua))
 builder := $(BUILD)/lua/firecracker/guest/build
 guests  := $(BUILD)/guest/hello.elf \
            $(patsubst spec/support/guests/%.S,$(BUILD)/guest/test/%.elf,$(wildcard spec/support/guests/*.S))
+helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest test asan lint doc install clean
+.PHONY: all env guest support test asan valgrind fuzz mutate bench lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows) $(builder)
@@ -70,6 +76,11 @@ $(builder): scripts/guest/build
 	ln -sfr $< $@
 
 guest: $(guests)
+support: $(guests) $(helpers)
+
+$(BUILD)/spec/support/%.so: spec/support/%.c
+	@mkdir -p $(@D)
+	$(CC) -shared $(filter-out -fvisibility=hidden,$(flags)) -I$(LUA_INCDIR) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 $(BUILD)/guest/%.elf: scripts/guest/%.S scripts/guest/guest.ld
 	$(assemble)
@@ -83,25 +94,81 @@ endef
 env:
 	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(abspath $(BUILD))/lua/?.lua;;'"
 	@echo "export LUA_CPATH='$(abspath $(BUILD))/?.so;;'"
+	@if [ -x $(BUILD)/vmm/firecracker ]; then echo 'export PATH="$$PATH:$(abspath $(BUILD))/vmm"'; fi
 
 test:
 	scripts/test $(TESTS)
 
-# LD_PRELOAD reaches every child, and shells leak by design: specs tagged #scripts stay out.
+# The specs under AddressSanitizer and UBSan: an interpreter that preloads them stands first on PATH, so that Lua programs
+# which specs start have them too, and no other child. What tests packaging and scripts says nothing more under them.
 san := -fsanitize=address,undefined
-asan: guest
-	$(MAKE) BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer $(san)' LDFLAGS='$(san) -Wl,-z,nodelete' all
+asan:
+	$(MAKE) -s BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer $(san)' LDFLAGS='$(san) -Wl,-z,nodelete' all support
+	@mkdir -p $(BUILD)/asan/bin
+	$(CC) -shared -fPIC -o $(BUILD)/asan/unload.so spec/support/asan/unload.c
+	$(CC) -DINTERPRETER="\"$$(command -v $(LUA))\"" -DPRELOAD="\"$$($(CC) -print-file-name=libasan.so):$$($(CC) \
+	  -print-file-name=libubsan.so):$(abspath $(BUILD))/asan/unload.so\"" -o $(BUILD)/asan/bin/lua5.4 spec/support/asan/lua.c
 	eval "$$($(MAKE) -s BUILD=$(BUILD)/asan env)"; \
-	PATH="$$PATH:$(abspath $(BUILD))/vmm" \
-	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libubsan.so)" \
+	PATH="$(abspath $(BUILD))/asan/bin:$$PATH:$(abspath $(BUILD))/vmm" \
 	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	$(LUA) spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
+	lua5.4 spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
+
+# valgrind 3.19 knows neither pidfd_send_signal nor a child that shares memory: what starts processes stays out.
+memchecked := $(patsubst %,spec/core/%_spec.lua,documentation fd files json reactor signals stream watch)
+valgrind: all support
+	eval "$$($(MAKE) -s env)"; valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite \
+	  --errors-for-leak-kinds=definite --keep-debuginfo=yes $(LUA) spec/run.lua $(or $(TESTS),$(memchecked))
+
+# libFuzzer: each csrc/fuzz/NAME.c for FUZZ_SECONDS, from the seeds in spec/fuzz/NAME; what it learns stays in
+# build/fuzz/NAME, an input that fails is kept as build/fuzz/NAME-crash-….
+FUZZ_CC      ?= clang-14
+FUZZ_SECONDS ?= 60
+fuzz_targets := $(basename $(notdir $(wildcard csrc/fuzz/*.c)))
+fuzz_flags   := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+fuzz: $(addprefix fuzz-,$(fuzz_targets))
+fuzz-%: $(BUILD)/fuzz/%.run
+	@mkdir -p $(BUILD)/fuzz/$*
+	@echo "fuzz $*: $(FUZZ_SECONDS) s"
+	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 -close_fd_mask=1 \
+	  -artifact_prefix=$(BUILD)/fuzz/$*- $(BUILD)/fuzz/$* spec/fuzz/$* 2>$(BUILD)/fuzz/$*.log || \
+	  { cat $(BUILD)/fuzz/$*.log; echo "FAIL fuzz $*"; exit 1; }
+	@sed -n 's/^stat::number_of_executed_units: */fuzz $*: executions /p' $(BUILD)/fuzz/$*.log
+$(BUILD)/fuzz/%.run: csrc/fuzz/%.c csrc/fuzz/fuzz.h $(core_c) $(http_c)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(filter-out -fvisibility=hidden,$(flags)) -I$(LUA_INCDIR) -g $(fuzz_flags) -o $@ $< \
+	  $(sort $(core_c) $(http_c)) -llua5.4 -lcurl -lcjson
+
+# In a copy, so that the tree stays as it is.
+mutate:
+	rm -rf $(BUILD)/mutate && mkdir -p $(BUILD)/mutate
+	cp -a Makefile .busted csrc lua rockspec scripts spec $(BUILD)/mutate
+	cd $(BUILD)/mutate && eval "$$($(MAKE) -s BUILD=build env)" && PATH="$$PATH:$(abspath $(BUILD))/vmm" \
+	  $(LUA) spec/support/mutate.lua spec/mutations.lua
+
+# What is measured is the optimised tree; the stub is static, as Firecracker is.
+bench := $(abspath $(BUILD))/bench
+bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage)
+	rm -rf '$(bench)/root' && $(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
+	eval "$$($(MAKE) -s env)"; \
+	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" \
+	LUA_PATH="./?.lua;$$LUA_PATH" BENCH='$(bench)' GUESTS='$(abspath $(BUILD))/guest' INSTALLED='$(bench)/root' \
+	$(LUA) spec/bench/run.lua
+
+$(bench)/floor $(bench)/easy: spec/bench/floor.c
+$(bench)/easy: CPPFLAGS += -DWITH_CURL
+$(bench)/easy: libs := -lcurl
+$(bench)/stubvmm: spec/bench/stubvmm.c
+$(bench)/stubvmm: LDFLAGS += -static
+$(bench)/usage: spec/bench/usage.c
+$(bench)/%:
+	@mkdir -p $(@D)
+	$(CC) -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(libs)
 
 lint: all
 	$(LUACHECK) -q lua scripts scripts/fclua spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  -D'__has_include(x)=1' -Icsrc csrc
-	printf '%s\n' $(sort $(core_c) $(http_c)) | \
+	printf '%s\n' $(sort $(core_c) $(http_c)) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \
 	  xargs -P "$$(nproc)" -n 1 sh -c '$(CLANG_TIDY) --quiet "$$0" -- $(flags) -I$(LUA_INCDIR) 2>/dev/null'
 	@for so in $(modules); do \
 	  nm -D --defined-only $$so | awk -v so=$$so '$$3 !~ /^luaopen_/ { print so " exports " $$3; bad = 1 } END { exit bad }' || exit 1; \
@@ -115,8 +182,8 @@ install: all
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' ';'
 	install -m 644 scripts/*.lua '$(DESTDIR)$(LUADIR)/firecracker/flows'
 	install -m 644 scripts/guest/build scripts/guest/init.c '$(DESTDIR)$(LUADIR)/firecracker/guest'
-	install -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
-	install -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
+	install -s -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
+	install -s -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
 	install -m 755 scripts/fclua '$(DESTDIR)$(BINDIR)'
 
 clean:

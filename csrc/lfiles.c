@@ -1,6 +1,7 @@
 /* lfiles: core.files, what Lua's own library lacks on the file system. @see csrc/sys/files.h */
 #include "lcommon.h"
 #include "sys/files.h"
+#include "sys/unix.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -277,6 +278,24 @@ static int files_access (lua_State *L) {
 }
 
 /***
+Whether somebody listens at a Unix socket, which may have a long path: connects and hangs up.
+@function files.listens
+@string path
+@treturn[1] boolean
+@return[2] nil
+@return[2] err (`ENOENT`, …; a socket that refuses is no error)
+@see connect(2)
+*/
+static int files_listens (lua_State *L) {
+  fc_error err;
+  bool listens;
+  if (fc_unix_listens(luaL_checkstring(L, 1), &listens, &err) < 0)
+    return fc_fail(L, &err);
+  lua_pushboolean(L, listens);
+  return 1;
+}
+
+/***
 Random hexadecimal digits.
 @function files.random_hex
 @int bytes 1 to 32; each gives two digits
@@ -320,7 +339,8 @@ int fc_open_files (lua_State *L) {
       {"tail", files_tail},         {"remove_directory", files_remove_directory},
       {"absolute", files_absolute}, {"look", files_look},
       {"access", files_access},     {"random_hex", files_random_hex},
-      {"euid", files_euid},         {NULL, NULL}};
+      {"euid", files_euid},         {"listens", files_listens},
+      {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
   static const luaL_Reg scratch[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};
   fc_new_metatable(L, SCRATCH_BOX, none, scratch);

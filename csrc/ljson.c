@@ -33,21 +33,38 @@ enum { DEPTH_LIMIT = 200 };
 typedef struct {
   cJSON *tree;
   char *text;
+  bool in_use;
 } json_scratch;
 
-static int scratch_close (lua_State *L) {
-  json_scratch *s = luaL_checkudata(L, 1, TREE_BOX);
+static void scratch_free (json_scratch *s) {
   cJSON_Delete(s->tree);
   cJSON_free(s->text);
   *s = (json_scratch){0};
+}
+
+static int scratch_close (lua_State *L) {
+  scratch_free(luaL_checkudata(L, 1, TREE_BOX));
   return 0;
 }
 
-static json_scratch *new_scratch (lua_State *L) {
+static json_scratch *push_scratch (lua_State *L) {
   json_scratch *s = lua_newuserdatauv(L, sizeof *s, 0);
   *s = (json_scratch){0};
   luaL_setmetatable(L, TREE_BOX);
-  lua_toclose(L, -1);
+  return s;
+}
+
+/* The functions' own, as a finalizer costs more than a small text; a new one inside another call, which a finalizer
+ * may make, or after one that ran out of memory. */
+static json_scratch *take_scratch (lua_State *L) {
+  json_scratch *s = lua_touserdata(L, lua_upvalueindex(1));
+  if (s->in_use) {
+    s = push_scratch(L);
+    lua_toclose(L, -1);
+  } else {
+    lua_pushvalue(L, lua_upvalueindex(1));
+  }
+  s->in_use = true;
   return s;
 }
 
@@ -74,6 +91,7 @@ static void add_path (luaL_Buffer *b, const path *p) {
 
 static int encode_error (lua_State *L, const path *p, const char *what) {
   luaL_Buffer b;
+  scratch_free(lua_touserdata(L, 2));
   luaL_buffinit(L, &b);
   luaL_addstring(&b, "json: value");
   add_path(&b, p);
@@ -226,13 +244,14 @@ table is an object unless marked by `json.array`. Raises, naming the place, for 
 static int json_encode (lua_State *L) {
   luaL_checkany(L, 1);
   lua_settop(L, 1);
-  json_scratch *s = new_scratch(L);   /* slot 2 */
+  json_scratch *s = take_scratch(L);   /* slot 2 */
   cJSON *root = encode_value(L, 1, NULL, NULL, 0);
   s->tree = root;
   s->text = cJSON_PrintUnformatted(root);
   if (!s->text)
     return luaL_error(L, "json: out of memory");
   lua_pushstring(L, s->text);
+  scratch_free(s);
   return 1;
 }
 
@@ -242,14 +261,14 @@ static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
   luaL_checkstack(L, 6, "json");
   if (cJSON_IsArray(item)) {
     lua_Integer i = 0;
-    lua_newtable(L);
+    lua_createtable(L, cJSON_GetArraySize(item), 0);
     luaL_setmetatable(L, ARRAY_BOX);
     for (const cJSON *at = item->child; at; at = at->next) {
       push_value(L, at, keep_null);   /* its own nulls stay: a list has no holes */
       lua_rawseti(L, -2, ++i);
     }
   } else if (cJSON_IsObject(item)) {
-    lua_newtable(L);
+    lua_createtable(L, 0, cJSON_GetArraySize(item));
     for (const cJSON *at = item->child; at; at = at->next) {
       if (cJSON_IsNull(at) && !keep_null)
         continue;
@@ -299,7 +318,7 @@ static int json_decode (lua_State *L) {
       keep_null = lua_toboolean(L, -1);
   }
   lua_settop(L, 1);
-  json_scratch *s = new_scratch(L);
+  json_scratch *s = take_scratch(L);
   const char *end = text;
   s->tree = cJSON_ParseWithLengthOpts(text, length + 1, &end, 0);
   size_t at = end ? (size_t)(end - text) : 0;
@@ -311,13 +330,16 @@ static int json_decode (lua_State *L) {
   fc_error err;
   if (s->tree && nul) {
     fc_error_set(&err, "json", 0, "a string with a NUL byte (\\u0000) at byte %zu of %zu", (size_t)(nul - text) + 1, length);
+    scratch_free(s);
     return fc_fail(L, &err);
   }
   if (!s->tree || at != length) {
     fc_error_set(&err, "json", 0, "not valid JSON at byte %zu of %zu", at + 1, length);
+    scratch_free(s);
     return fc_fail(L, &err);
   }
   push_value(L, s->tree, keep_null);
+  scratch_free(s);
   return 1;
 }
 
@@ -346,7 +368,9 @@ int fc_open_json (lua_State *L) {
   luaL_setfuncs(L, scratch, 0);
   luaL_newmetatable(L, ARRAY_BOX);
   lua_pop(L, 2);
-  luaL_newlib(L, functions);
+  luaL_newlibtable(L, functions);
+  push_scratch(L);
+  luaL_setfuncs(L, functions, 1);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");
   return 1;

@@ -50,6 +50,19 @@ static int reactor_step (lua_State *L) {
 }
 
 /***
+Look at the key of what has fired first; it stays there.
+@function reactor:first
+@treturn ?integer the key; nil when nothing has fired
+*/
+static int reactor_first (lua_State *L) {
+  int64_t key = fc_reactor_first(&fc_check_reactor(L, 1)->reactor);
+  if (key == 0)
+    return 0;
+  lua_pushinteger(L, key);
+  return 1;
+}
+
+/***
 Take the key of what has fired first.
 @function reactor:fired
 @treturn ?integer the key; nil when nothing (more) has fired
@@ -100,6 +113,16 @@ The table in which the layer above keeps its tasks; the same for every copy of i
 static int reactor_state (lua_State *L) {
   fc_check_reactor(L, 1);
   lua_getiuservalue(L, 1, 1);
+  return 1;
+}
+
+/***
+Whether this process opened it, and so may do more than close: one that the host program forked did not.
+@function reactor:ours
+@treturn boolean
+*/
+static int reactor_ours (lua_State *L) {
+  lua_pushboolean(L, fc_reactor_is_ours(&fc_check_reactor(L, 1)->reactor));
   return 1;
 }
 
@@ -230,9 +253,9 @@ static void make_reactor (lua_State *L) {
 
 int fc_open_reactor (lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"step", reactor_step},       {"fired", reactor_fired}, {"pollfd", reactor_pollfd},
+      {"step", reactor_step},       {"first", reactor_first}, {"fired", reactor_fired}, {"pollfd", reactor_pollfd},
       {"timeout", reactor_timeout}, {"state", reactor_state}, {"timer", reactor_timer},
-      {NULL, NULL}};
+      {"ours", reactor_ours},       {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", reactor_gc}, {"__tostring", reactor_tostring}, {NULL, NULL}};
   static const luaL_Reg timer_methods[] = {
       {"arm", timer_arm}, {"disarm", timer_disarm}, {"key", timer_key}, {"close", timer_close}, {NULL, NULL}};

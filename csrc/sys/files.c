@@ -55,6 +55,8 @@ int fc_files_mkdir_private (const char *path, fc_error *err) {
   char part[PATH_MAX];
   if (trim_path(path, part, err) < 0)
     return -1;
+  if (mkdir(part, 0700) == 0 || errno == EEXIST)   /* mostly */
+    return check_private(part, err);
   for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
     *slash = '\0';
     if (mkdir(part, 0755) < 0 && errno != EEXIST)

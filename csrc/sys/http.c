@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "http.h"
 #include "clock.h"
+#include "unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,14 @@ struct fc_http_socket {
 
 /* ---- engine: libcurl on one side, the reactor on the other ---- */
 
+static void finish (fc_http_request *q, CURLcode result) {
+  fc_http_engine *e = q->client->engine;
+  curl_multi_remove_handle(e->multi, q->easy);
+  q->result = result;
+  q->state = FC_HTTP_DONE;
+  fc_wake_fire(e->reactor, &q->wake);
+}
+
 static void collect_done (fc_http_engine *e) {
   CURLMsg *message;
   int left;
@@ -45,12 +54,14 @@ static void collect_done (fc_http_engine *e) {
     long os_errno = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &q->status);
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
-    curl_multi_remove_handle(e->multi, easy);
-    q->result = result;
     if (os_errno)   /* else what open_socket found */
       q->os_errno = (int)os_errno;
-    q->state = FC_HTTP_DONE;
-    fc_wake_fire(e->reactor, &q->wake);
+    finish(q, result);
+  }
+  for (fc_http_request *q; (q = e->unwatched);) {
+    e->unwatched = q->next_unwatched;
+    if (q->state == FC_HTTP_RUNNING)   /* else it was done all the same */
+      finish(q, CURLE_ABORTED_BY_CALLBACK);
   }
 }
 
@@ -106,40 +117,16 @@ static int socket_changed (CURL *easy, curl_socket_t fd, int what, void *data, v
   uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
   int rc = s->source.registered ? fc_reactor_change(e->reactor, &s->source, events, &err)
                                 : fc_reactor_watch(e->reactor, &s->source, fd, events, socket_ready, &err);
-  return rc < 0 ? -1 : 0;
-}
-
-/* ---- connections ---- */
-
-/* A path longer than sun_path is reached through a descriptor of its directory. */
-static int fill_address (fc_http_request *q, struct sockaddr_un *address) {
-  const char *path = q->client->path;
-  size_t length = strlen(path);
-  memset(address, 0, sizeof *address);
-  address->sun_family = AF_UNIX;
-  if (length < sizeof address->sun_path) {
-    memcpy(address->sun_path, path, length);
-    return 0;
-  }
-  char directory[PATH_MAX];
-  const char *slash = strrchr(path, '/');
-  if (!slash || length >= sizeof directory) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  memcpy(directory, path, (size_t)(slash - path));
-  directory[slash - path] = '\0';
-  close_directory(q);
-  q->directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (q->directory_fd < 0)
-    return -1;
-  int n = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", q->directory_fd, slash + 1);
-  if (n >= (int)sizeof address->sun_path) {
-    errno = ENAMETOOLONG;
-    return -1;
+  if (rc < 0 && q && !q->unwatched) {   /* -1 from here would end every running request of the engine */
+    q->unwatched = true;
+    q->os_errno = err.errnum;
+    q->next_unwatched = e->unwatched;
+    e->unwatched = q;
   }
   return 0;
 }
+
+/* ---- connections ---- */
 
 static fc_http_socket *remember_socket (fc_http_client *c, int fd) {
   fc_http_engine *e = c->engine;
@@ -170,12 +157,14 @@ static curl_socket_t open_socket (void *data, curlsocktype purpose, struct curl_
   (void)purpose;
   if (q->client->closing)
     return CURL_SOCKET_BAD;
-  if (fill_address(q, &unix_address) < 0) {
+  close_directory(q);
+  if (fc_unix_address(q->client->path, &unix_address, &q->directory_fd) < 0) {
     q->os_errno = errno;
     return CURL_SOCKET_BAD;
   }
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0 || !remember_socket(q->client, fd)) {
+    q->os_errno = errno;
     if (fd >= 0)
       close(fd);
     return CURL_SOCKET_BAD;
@@ -277,13 +266,13 @@ int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path,
 /* libcurl has no call to close one idle connection. But it looks whether a connection is dead before it
  * would use it again, and closes it then: so make them dead and ask for one. */
 static void bury_connections (fc_http_client *c) {
+  for (fc_http_socket *s = c->sockets; s; s = s->next)
+    shutdown(s->fd, SHUT_RDWR);
   CURL *easy = curl_easy_init();
-  if (!easy)
+  if (!easy)   /* a later request of another client finds them */
     return;
   fc_http_request asks = {.client = c, .directory_fd = -1};
   char url[48];
-  for (fc_http_socket *s = c->sockets; s; s = s->next)
-    shutdown(s->fd, SHUT_RDWR);
   snprintf(url, sizeof url, "%s/", c->host);
   curl_easy_setopt(easy, CURLOPT_URL, url);
   curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, c->host);
@@ -352,13 +341,15 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
                            size_t length, fc_error *err) {
   char url[2048];
   fc_http_engine *e = q->client->engine;
+  if (fc_reactor_check_ours(q->client->engine->reactor, err) < 0)
+    return -1;
   if (snprintf(url, sizeof url, "%s%s", q->client->host, path) >= (int)sizeof url)
     return fc_error_set(err, "http", ENAMETOOLONG, "request path too long: %.80s…", path);
   fc_buffer_clear(&q->body);
   fc_buffer_clear(&q->reply);
   if (body && fc_buffer_append(&q->body, body, length) < 0)
     return fc_error_memory(err);
-  q->too_large = q->headers_ended = false;
+  q->too_large = q->headers_ended = q->unwatched = false;
   q->status = 0;
   q->os_errno = 0;
   q->problem[0] = '\0';
@@ -377,7 +368,10 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   if (mc != CURLM_OK)
     return fc_error_set(err, "http", 0, "libcurl: %s", curl_multi_strerror(mc));
   q->state = FC_HTTP_RUNNING;
-  act(e, CURL_SOCKET_TIMEOUT, 0);   /* it asked to be called at once; it may even be done after this */
+  do {   /* it asks to be called at once, and once more when it has sent; it may even be done after this */
+    fc_timer_disarm(e->reactor, &e->timer);
+    act(e, CURL_SOCKET_TIMEOUT, 0);
+  } while (q->state == FC_HTTP_RUNNING && e->timer.slot && e->timer.deadline <= fc_now());
   return 0;
 }
 
@@ -393,6 +387,8 @@ int fc_http_request_result (const fc_http_request *q, fc_error *err) {
     return fc_error_set(err, "http", 0, "the reply was cut among its headers");
   if (q->result == CURLE_OK)
     return 0;
+  if (q->unwatched)
+    return fc_error_system(err, q->os_errno, "cannot wait for the reply"), err->code = "http", -1;
   if (q->too_large)
     return fc_error_set(err, "http", EMSGSIZE, "the reply is larger than %d MiB", REPLY_LIMIT >> 20);
   if (q->result == CURLE_COULDNT_CONNECT && q->os_errno)

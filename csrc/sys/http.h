@@ -26,6 +26,7 @@ typedef struct {
   struct curl_slist *headers;    /* the same for every request */
   fc_http_socket **sockets;      /* by descriptor */
   size_t sockets_size;
+  fc_http_request *unwatched;    /* those that cannot go on, while libcurl works */
   long clients;                  /* open ones */
   unsigned long last_client;
 } fc_http_engine;
@@ -51,6 +52,8 @@ struct fc_http_request {
   fc_buffer body;                /* what is sent */
   fc_buffer reply;
   bool too_large;
+  bool unwatched;                /* the reactor could not take its connection */
+  fc_http_request *next_unwatched;
   bool headers_ended;            /* libcurl takes a reply cut among its headers for a whole one */
   CURLcode result;
   long status;

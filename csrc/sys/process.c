@@ -138,6 +138,8 @@ static void process_ready (fc_source *source, uint32_t events) {
 
 int fc_process_start (fc_process *p, fc_reactor *r, const fc_process_spec *spec, fc_error *err) {
   child_plan plan = {.spec = spec};
+  if (fc_reactor_check_ours(r, err) < 0)
+    return -1;
   if (spec->no_file > 0) {
     struct rlimit now;
     rlim_t wanted = (rlim_t)spec->no_file;
@@ -189,6 +191,8 @@ fc_process_state fc_process_poll (fc_process *p) {
 int fc_process_signal (fc_process *p, int signal, fc_error *err) {
   if (p->pidfd < 0)
     return 0;
+  if (fc_reactor_check_ours(p->reactor, err) < 0)
+    return -1;
   if (syscall(SYS_pidfd_send_signal, p->pidfd, signal, NULL, 0) < 0 && errno != ESRCH)
     return fc_error_system(err, errno, "cannot send signal %d to process %d", signal, (int)p->pid);
   return 0;
@@ -207,7 +211,7 @@ void fc_process_close (fc_process *p) {
 
 void fc_process_drop (fc_process *p) {
   fc_error err;
-  if (p->reactor && p->kill_when_dropped && fc_reactor_is_ours(p->reactor))
+  if (p->reactor && p->kill_when_dropped)
     fc_process_signal(p, SIGKILL, &err);
   fc_process_close(p);
 }

@@ -40,7 +40,7 @@ typedef struct {
 int fc_process_start (fc_process *p, fc_reactor *r, const fc_process_spec *spec, fc_error *err);
 /* Look whether it has ended and reap it if so; FC_PROCESS_UNKNOWN when somebody else reaped it. */
 fc_process_state fc_process_poll (fc_process *p);
-/* Send a signal; an ended process is no error. @see pidfd_send_signal(2) */
+/* Send a signal; an ended process is no error, one of the process that forked this one is. @see pidfd_send_signal(2) */
 int fc_process_signal (fc_process *p, int signal, fc_error *err);
 /* Give up the handle. The process goes on; idempotent. */
 void fc_process_close (fc_process *p);

@@ -48,7 +48,8 @@ struct fc_reactor {
   int epoll_fd;
   int timer_fd;                  /* for outer loops; -1 until fc_reactor_pollfd */
   double timer_fd_deadline;
-  pid_t pid;                     /* who made it: a forked child must not touch the epoll set */
+  pid_t pid;                     /* who made it */
+  unsigned char *ours;           /* a page whose first byte is 1, and 0 in a forked child, which must not touch the epoll set */
   int64_t last_key;
   fc_timer **heap;               /* heap[1] is the earliest */
   size_t heap_used, heap_reserved, heap_capacity;
@@ -63,6 +64,8 @@ int fc_reactor_open (fc_reactor *r, fc_error *err);
 void fc_reactor_close (fc_reactor *r);
 /* False in a child that a host program forked. */
 bool fc_reactor_is_ours (const fc_reactor *r);
+/* The same as 0, or -1 and err: everything but closing begins with it. */
+int fc_reactor_check_ours (const fc_reactor *r, fc_error *err);
 
 int fc_reactor_watch (fc_reactor *r, fc_source *s, int fd, uint32_t events,
                       void (*ready) (fc_source *, uint32_t), fc_error *err);
@@ -80,7 +83,9 @@ void fc_wake_open (fc_reactor *r, fc_wake *w);
 void fc_wake_close (fc_reactor *r, fc_wake *w);
 /* Put it at the end of the fired queue, once. */
 void fc_wake_fire (fc_reactor *r, fc_wake *w);
-/* Key of the first fired wake, taken off the queue; 0 when there is none. */
+/* Key of the first fired wake, left where it is; 0 when there is none. */
+int64_t fc_reactor_first (const fc_reactor *r);
+/* The same, taken off the queue. */
 int64_t fc_reactor_fired (fc_reactor *r);
 
 /* Wait until something happens or the deadline (fc_now time) comes, dispatch it, fire due timers.

@@ -18,9 +18,10 @@ static void appeared (fc_watch *watch) {
 static void watcher_ready (fc_source *source, uint32_t events) {
   fc_watcher *w = (fc_watcher *)((char *)source - offsetof(fc_watcher, source));
   char buffer[4096] __attribute__ ((aligned(__alignof__(struct inotify_event))));
-  ssize_t n;
   (void)events;
-  while ((n = read(w->fd, buffer, sizeof buffer)) > 0) {
+  ssize_t n;
+  do {
+    n = read(w->fd, buffer, sizeof buffer);
     const struct inotify_event *e;
     for (char *at = buffer; at < buffer + n; at += sizeof *e + e->len) {
       e = (const struct inotify_event *)(void *)at;
@@ -30,7 +31,7 @@ static void watcher_ready (fc_source *source, uint32_t events) {
           appeared(watch);
       }
     }
-  }
+  } while (n > (ssize_t)sizeof buffer / 2);   /* a short one was the last */
 }
 
 int fc_watcher_open (fc_watcher *w, fc_reactor *r, fc_error *err) {
@@ -62,6 +63,8 @@ void fc_watcher_close (fc_watcher *w) {
 }
 
 int fc_watch_open (fc_watch *watch, fc_watcher *w, const char *directory, const char *name, fc_error *err) {
+  if (fc_reactor_check_ours(w->reactor, err) < 0)
+    return -1;
   if (strlen(name) >= sizeof watch->name)
     return fc_error_set(err, "system", ENAMETOOLONG, "cannot watch for %s: the name is too long", name);
   int descriptor = inotify_add_watch(w->fd, directory, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
@@ -92,8 +95,10 @@ void fc_watch_close (fc_watch *watch) {
     shared = shared || (*at)->descriptor == watch->descriptor;
     at = &(*at)->next;
   }
-  if (!shared && fc_reactor_is_ours(w->reactor))
+  if (!shared && fc_reactor_is_ours(w->reactor)) {
     inotify_rm_watch(w->fd, watch->descriptor);
+    watcher_ready(&w->source, EPOLLIN);   /* takes the kernel's note of that, which would end the next wait */
+  }
   fc_wake_close(w->reactor, &watch->wake);
   watch->watcher = NULL;
 }

@@ -159,16 +159,26 @@ local function read (path)
   return script, unreadable and ("%s: %s"):format(path, unreadable)
 end
 
+local compiled = {}   -- by path: `script`, as it was read, and its `chunk`
+
 -- As loadfile(path, "t", env), but `return fc.flow {…}` is no tail call in the scope of a variable to be closed: the
--- script stays on the stack, and what is wrong with its lists is reported at its line.
+-- script stays on the stack, and what is wrong with its lists is reported at its line. A script that reads the same as
+-- before is not compiled again: its chunk keeps nothing from one run to the next.
 local function load_script (path)
   local script, problem = read(path)
   if not script then
     return nil, problem
   end
-  script = script:gsub("^\xef\xbb\xbf", ""):gsub("^#[^\n]*", "")
-  local keep_frame = script:sub(1, 1) == "\27" and "" or "local _ <close> = nil "
-  return load(keep_frame .. script, "@" .. path, "t", environment())
+  local known = compiled[path]
+  if known and known.script == script then
+    return known.chunk
+  end
+  local text_of = script:gsub("^\xef\xbb\xbf", ""):gsub("^#[^\n]*", "")
+  local keep_frame = text_of:sub(1, 1) == "\27" and "" or "local _ <close> = nil "
+  local chunk
+  chunk, problem = load(keep_frame .. text_of, "@" .. path, "t", environment())
+  compiled[path] = chunk and { script = script, chunk = chunk }
+  return chunk, problem
 end
 
 --- Run a script that returns a flow, anew at each call. It reads globals and makes none.

@@ -56,19 +56,25 @@ function handler.step (value)
   end
 end
 
-local function now ()
-  return require("firecracker.core").now()
+-- The function that tells of a step's phases; nil where nobody listens.
+local function teller (step, vm, list)
+  if not vm.emit or vm.quiet then
+    return nil
+  end
+  local now = require("firecracker.core").now
+  local began = now()
+  return function (phase, err)
+    vm:emit { event = "step", phase = phase, name = step.name, list = list, elapsed = now() - began, err = err }
+  end
 end
 
 -- A log function of the user's that raises fails the step it was told about: nothing escapes past the undoing.
 local function perform (step, vm, list)
-  local began = vm.emit and now()
-  local function tell (phase, err)
-    if vm.emit then
-      vm:emit { event = "step", phase = phase, name = step.name, list = list, elapsed = now() - began, err = err }
-    end
+  local tell = teller(step, vm, list)
+  local done, err, raised = true, nil, nil
+  if tell then
+    done, err, raised = errors.try(tell, "begin")
   end
-  local done, err, raised = errors.try(tell, "begin")
   if done then
     done, err, raised = errors.try(step.run, vm)
   end
@@ -76,13 +82,17 @@ local function perform (step, vm, list)
     if step.undo then
       vm:defer(step.name, step.undo)
     end
-    done, err, raised = errors.try(tell, "end")
+    if tell then
+      done, err, raised = errors.try(tell, "end")
+    end
   end
   if not done then
     if not err.handler then
       errors.context(err, step.name).handler = step.name
     end
-    errors.try(tell, "fail", err)
+    if tell then
+      errors.try(tell, "fail", err)
+    end
   end
   return done, err, raised
 end

@@ -10,7 +10,7 @@ local handler = require "firecracker.handler"
 local handlers = require "firecracker.handlers"
 local loop = require "firecracker.loop"
 local machine = require "firecracker.machine"
-local tasks = require "firecracker.tasks"
+local many = require "firecracker.loop.many"
 local version = require "firecracker.version"
 
 if core.version ~= version.string then
@@ -25,7 +25,7 @@ local fc = {
   null = core.json.null,
   loop = loop,
   run = loop.run, spawn = loop.spawn, sleep = loop.sleep,
-  all = tasks.all, map = tasks.map,
+  all = many.all, map = many.map,
 }
 
 --- The time on the clock that all time limits use.

@@ -13,14 +13,15 @@ local function refuse (message, ...)
   errors.raise(2, { code = "flow", message = message:format(...) })
 end
 
-local function step_of (value, place)
-  return handler.step(value) or refuse("%s: handler or function expected, got %s", place, type(value))
+local function step_of (value, list, i)
+  return handler.step(value) or refuse("%s: handler or function expected, got %s", list and ("%s[%d]"):format(list, i)
+    or "step " .. i, type(value))
 end
 
 local function steps_of (...)
   local values = table.pack(...)
   for i = 1, math.max(1, values.n) do
-    values[i] = step_of(values[i], ("step %d"):format(i))
+    values[i] = step_of(values[i], nil, i)
   end
   return values
 end
@@ -70,7 +71,7 @@ function steps.new (name, values)
   end
   local self = setmetatable({ name = name }, metatable)
   for i = 1, count do
-    self[i] = step_of(values[i], ("%s[%d]"):format(name, i))
+    self[i] = step_of(values[i], name, i)
   end
   return self
 end

@@ -306,7 +306,7 @@ describe("#kvm #root a machine with a tap", function ()
   leaks.check(before_each, after_each, teardown)
 
   it("uses one that is there", function ()
-    local name = "fcs" .. require "firecracker.core".files.random_hex(4)
+    local name = leaks.links .. "t"
     assert(os.execute("ip tuntap add mode tap " .. name))
     finally(function () assert(os.execute("ip link delete " .. name)) end)
     local vm <close> = assert(fc.boot(bed.config("idle", {

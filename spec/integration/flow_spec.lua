@@ -28,6 +28,19 @@ describe("#kvm a flow", function ()
     assert.is_nil(seen.vsock)
   end)
 
+  it("is edited by verbs that chain", function ()
+    local sent
+    local flow = assert(fc.flow "boot")
+    flow:append_after("fcinit.CreateMachine", fc.handler("mine.CpuConfig", function (vm)
+          sent = vm.api:put_cpu_config { cpuid_modifiers = fc.array {} }
+          return sent
+        end))
+        :remove "fcinit.AddVsocks"
+    local vm <close> = assert(fc.boot(bed.config("exit", { vsock = { guest_cid = 3, uds_path = bed.scratch "v" } }), flow))
+    assert.same({ exited = 0 }, vm:wait { timeout = 10 })
+    assert.is_true(sent)
+  end)
+
   it("is each machine's own", function ()
     local flow = assert(fc.flow "boot")
     local ran = {}

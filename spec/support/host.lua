@@ -12,7 +12,6 @@ local function absolute (templates)
 end
 
 return function (preparation, script)
-  local preload = os.getenv "LD_PRELOAD"    -- a sanitizer's library, which `sh` takes away
-  return sh(("export LUA_PATH=%s LUA_CPATH=%s; %s %s lua5.4 -e %s"):format(absolute(package.path), absolute(package.cpath),
-    preparation, preload and "env LD_PRELOAD=" .. sh.quote(preload) or "", sh.quote(script)))
+  return sh(("export LUA_PATH=%s LUA_CPATH=%s; %s lua5.4 -e %s"):format(absolute(package.path), absolute(package.cpath),
+    preparation, sh.quote(script)))
 end

@@ -15,6 +15,9 @@ end
 --- A run directory of the specs' own.
 leaks.run_dir = ("%s/firecracker-lua-spec-%s"):format(os.getenv "TMPDIR" or "/tmp", core.files.random_hex(4))
 
+--- What the names of links made by the specs begin with.
+leaks.links = "fcs" .. core.files.random_hex(3)
+
 local COMMAND = [[
 pid=%d
 section() { echo "[$1]"; }
@@ -29,7 +32,8 @@ find '%s' -mindepth 1 2>/dev/null | sort
 section mounts
 cut -d' ' -f5 /proc/$pid/mountinfo | sort
 section links
-ls /sys/class/net
+ls /sys/class/net | grep -v '^fcs' # those of other runs
+ls /sys/class/net | grep '^%s'
 section cgroups
 find /sys/fs/cgroup -maxdepth 5 -type d -path '*firecracker*' 2>/dev/null | sort
 ]]
@@ -37,7 +41,7 @@ find /sys/fs/cgroup -maxdepth 5 -type d -path '*firecracker*' 2>/dev/null | sort
 local function snapshot ()
   local path = os.tmpname()
   -- to a file: a pipe would be a descriptor of ours
-  os.execute(("{ %s } >%s"):format(COMMAND:format(own_pid(), leaks.run_dir), path))
+  os.execute(("{ %s } >%s"):format(COMMAND:format(own_pid(), leaks.run_dir, leaks.links), path))
   local file <close> = assert(io.open(path))
   local sections, name = {}, nil
   for line in file:lines() do

@@ -7,12 +7,9 @@ function sh.quote (word)
   return "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
--- A sanitizer that is preloaded would report what shells leak, by design.
-local UNLOADED <const> = os.getenv "LD_PRELOAD" and "exec env -u LD_PRELOAD /bin/sh -c "
-
 function sh.run (command)
   command = "{ " .. command .. "\n} 2>&1"
-  local pipe = assert(io.popen(UNLOADED and UNLOADED .. sh.quote(command) or command))
+  local pipe = assert(io.popen(command))
   local out = pipe:read "a"
   local _, how, status = pipe:close()
   return out, how == "signal" and 128 + status or status

@@ -1,6 +1,6 @@
 --- A client of Firecracker's API at a Unix socket: one method for each operation, and `request` for any other.
 -- Requests share kept connections; several at a time are possible from several tasks. libcurl is loaded at the first
--- request. It knows nothing of processes: whoever owns one says, by `gone`, why a connection broke.
+-- request, or by `prepare`. It knows nothing of processes: whoever owns one says, by `gone`, why a connection broke.
 -- @module firecracker.api.client
 
 local core = require "firecracker.core"
@@ -33,8 +33,8 @@ function client.new (path, options)
     trace = options.trace,
     gone = options.gone,
     starting = options.starting,
-    idle = {},      -- requests to be used again
-    running = {},   -- request -> its key
+    idle = {},      -- requests to be used again, each as `take` returns it
+    running = {},   -- those in use, as a set
     made = 0,       -- requests in all
   }, metatable)
 end
@@ -54,6 +54,31 @@ local function closed_error (self)
   return self.gone and self.gone(0) or errors.new { code = "closed", message = "the API client is closed" }
 end
 
+-- Back into the pool, however the request ended.
+local use_metatable = {
+  __close = function (use)
+    local self = use.client
+    self.running[use] = nil
+    if not self.closed then
+      if use.pending then
+        use.request:cancel()
+      end
+      self.idle[#self.idle + 1] = use
+      loop.fire(self.idle)
+    end
+  end,
+}
+
+local function add_request (self)
+  if not self.core then
+    local http = require "firecracker.core.http"
+    self.core = assert(http.client(core.reactor(), self.path))
+  end
+  self.made = self.made + 1
+  local request = assert(self.core:request())
+  return setmetatable({ client = self, request = request, key = request:key() }, use_metatable)
+end
+
 -- A request of the pool, waiting for one while all are in use.
 local function take (self, deadline)
   while #self.idle == 0 and self.made >= CONNECTIONS do
@@ -61,58 +86,39 @@ local function take (self, deadline)
       return nil
     end
   end
-  if #self.idle > 0 then
-    return table.remove(self.idle)
-  end
-  if not self.core then
-    local http = require "firecracker.core.http"
-    self.core = assert(http.client(core.reactor(), self.path))
-  end
-  self.made = self.made + 1
-  return assert(self.core:request())
+  local use = table.remove(self.idle) or add_request(self)
+  self.running[use] = true
+  return use
 end
 
--- Back into the pool, however the request ended.
-local in_use_metatable = {
-  __close = function (use)
-    local self = use.client
-    self.running[use.request] = nil
-    if not self.closed then
-      use.request:cancel()
-      self.idle[#self.idle + 1] = use.request
-      loop.fire(self.idle)
-    end
-  end,
-}
-
 -- One attempt: status and body, or nil and err ("timeout" once the deadline has come).
-local function attempt (self, request, method, path, body, deadline)
+local function attempt (self, use, method, path, body, deadline)
+  local request = use.request
   local ok, err = request:start(method, path, body)
   if not ok then
     return nil, err
   end
-  local key = request:key()
-  local status, text = request:result()
-  self.running[request] = key
+  use.pending = true
+  local status, text = false, nil
   while status == false do
-    local fired = loop.park(deadline, key)
+    local fired = loop.park(deadline, use.key)
     if self.closed then
       return nil, closed_error(self)
     end
     status, text = request:result()
     if status == false and not fired then
-      request:cancel()
-      status, text = nil, "timeout"
+      return nil, "timeout"
     end
   end
+  use.pending = false
   return status, text
 end
 
 -- Between bind and listen the socket exists and refuses: try again shortly, while its process lives.
-local function send (self, request, method, path, body, deadline)
+local function send (self, use, method, path, body, deadline)
   local pause = RETRY_FIRST
   while true do
-    local status, text = attempt(self, request, method, path, body, deadline)
+    local status, text = attempt(self, use, method, path, body, deadline)
     if status or text == "timeout" then
       return status, text
     end
@@ -130,8 +136,10 @@ local function send (self, request, method, path, body, deadline)
   end
 end
 
+local DECODING <const> = { null = false }
+
 local function decode (text)
-  local value, err = core.json.decode(text, { null = false })
+  local value, err = core.json.decode(text, DECODING)
   if value == nil then
     err.reply = text
   end
@@ -181,12 +189,11 @@ function methods:request (method, path, body, options)
   local operation = method .. " " .. path
   local began = core.now()
   local deadline = loop.deadline(timeout)
-  local request = take(self, deadline)
-  if not request then
+  local use <close> = take(self, deadline)
+  if not use then
     return nil, self.closed and closed_error(self) or timed_out(operation, core.now() - began)
   end
-  local _ <close> = setmetatable({ client = self, request = request }, in_use_metatable)
-  local status, reply, cause = send(self, request, method, path, text, deadline)
+  local status, reply, cause = send(self, use, method, path, text, deadline)
   local value, err
   if status then
     self.starting = nil
@@ -205,6 +212,14 @@ function methods:request (method, path, body, options)
   return value, err
 end
 
+--- Do what can be done before there is a server: load libcurl and make the first request.
+-- @function client:prepare
+function methods:prepare ()
+  if self.made == 0 then
+    self.idle[1] = add_request(self)
+  end
+end
+
 --- Close its connections; requests that run fail. Closing twice is no error.
 -- @function client:close
 function methods:close ()
@@ -215,8 +230,8 @@ function methods:close ()
     self.core:close()
     self.core = nil
   end
-  for _, key in pairs(self.running) do
-    loop.fire(key)
+  for use in pairs(self.running) do
+    loop.fire(use.key)
   end
   loop.fire(idle)    -- who waits for a request to use
 end

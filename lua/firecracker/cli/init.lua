@@ -1,16 +1,27 @@
 --- The command `fclua`: finds the sub-command, and says what is wrong with a command line.
--- Sub-commands load the library when they run: `--help` and `--version` need none of it.
+-- Sub-commands load the library when they run: `--help` needs none of it, `--version` not even argparse.
 -- @module firecracker.cli
 
-local argparse = require "argparse"
-local report = require "firecracker.cli.report"
 local version = require "firecracker.version"
 
+<<<<<<< HEAD
 -- In the order of --help. Each: `name`, `summary`, `usage`, `define(command)`, `main(options)` that returns the exit
 -- status; `arguments = true` where words after `--` are taken.
 local COMMANDS <const> = {}
 for i, file in ipairs { "run", "check", "copy", "guest" } do
   COMMANDS[i] = require("firecracker.cli." .. file)
+=======
+local FILES <const> = { "run", "check", "copy" }   -- in the order of --help
+
+-- Each: `name`, `summary`, `usage`, `define(command)`, `main(options)` that returns the exit status; `arguments = true`
+-- where words after `--` are taken.
+local function commands ()
+  local list = {}
+  for i, file in ipairs(FILES) do
+    list[i] = require("firecracker.cli." .. file)
+  end
+  return list
+>>>>>>> 534cba41994d8c2293197f1ee0199bc83d11af9f
 end
 
 local EPILOG <const> = [[
@@ -20,16 +31,21 @@ Exit status:
    2                     the command line, the configuration or the flow is wrong
    128 + N               ended by signal N: 130 after Ctrl-C, 143 after SIGTERM]]
 
+local function show_version ()
+  print("fclua " .. version.string)
+  return 0
+end
+
 local function parser ()
+  local argparse = require "argparse"
   local top = argparse("fclua", "Starts Firecracker microVMs by a boot flow that you can edit."):epilog(EPILOG)
     :usage "Usage: fclua COMMAND [OPTION…]"
     :command_target "command"
   top:flag "--version" :description "Show the version and exit."
     :action(function ()
-      print("fclua " .. version.string)
-      os.exit(0)
+      os.exit(show_version())
     end)
-  for _, each in ipairs(COMMANDS) do
+  for _, each in ipairs(commands()) do
     local command = top:command(each.name):summary(each.summary):description(each.description or each.summary)
     command:usage("Usage: fclua " .. each.name .. " " .. each.usage)
     command._options[command._help_option_idx or 1]:description "Show this help and exit."
@@ -49,7 +65,7 @@ local function split (words)
 end
 
 local function find (name)
-  for _, each in ipairs(COMMANDS) do
+  for _, each in ipairs(commands()) do
     if each.name == name then
       return each
     end
@@ -57,7 +73,7 @@ local function find (name)
 end
 
 local function refuse (message, command)
-  report.usage(message:gsub("\nD(id you mean.*)$", " (d%1)"), command)
+  require "firecracker.cli.report".usage(message:gsub("\nD(id you mean.*)$", " (d%1)"), command)
   return 2
 end
 
@@ -65,6 +81,9 @@ end
 -- @tparam {string,...} words without the program's name
 -- @treturn int exit status
 return function (words)
+  if words[1] == "--version" then
+    return show_version()
+  end
   local own, arguments = split(words)
   local ok, options = parser():pparse(own)
   if not ok then

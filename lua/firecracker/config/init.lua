@@ -12,22 +12,35 @@ local version = require "firecracker.version"
 
 local config = {}
 
--- What one check carries along: `where`, the caller's line.
-local function refuse (state, path, message, ...)
-  message = ("%s: %s"):format(path, message:format(...))
-  errors.raise(1, { code = "config", message = message, field = path, where = state.where })
+-- A place is `{ above = place, key = key }`, worded only for an error: a configuration is checked at each start of a machine.
+local function below (place, key)
+  return { above = place, key = key }
 end
 
-local function expect (state, path, expected, got)
-  refuse(state, path, "%s, got %s", expected, got)
-end
-
-local function below (path, key)
-  if math.type(key) == "integer" then
-    return ("%s[%d]"):format(path, key)
+local function path_of (place)
+  local above, key = place.above, place.key
+  if not above then
+    return key
+  elseif math.type(key) == "integer" then
+    return ("%s[%d]"):format(path_of(above), key)
   end
   key = tostring(key)
-  return key:find "^[%a_][%w_]*$" and ("%s.%s"):format(path, key) or ("%s[%q]"):format(path, key)
+  return key:find "^[%a_][%w_]*$" and ("%s.%s"):format(path_of(above), key) or ("%s[%q]"):format(path_of(above), key)
+end
+
+local refusal_metatable = {}
+
+-- Leaves the check; `config.check` makes the error.
+local function refuse_path (path, message, ...)
+  error(setmetatable({ code = "config", message = ("%s: %s"):format(path, message:format(...)), field = path }, refusal_metatable), 0)
+end
+
+local function refuse (place, message, ...)
+  refuse_path(path_of(place), message, ...)
+end
+
+local function expect (place, expected, got)
+  refuse(place, "%s, got %s", expected, got)
 end
 
 -- Errors are found in the same order at each run.
@@ -40,42 +53,68 @@ local function sorted_keys (value)
   return keys
 end
 
-local function absolute (state, value, path)
+-- Most paths are given as they are wanted.
+local function absolute (value, place)
+  if value:find "^/" and not value:find "/%.?/" and not value:find "/%.?$" then
+    return value
+  end
   local result, err = require("firecracker.core").files.absolute(value)
-  return result or refuse(state, path, "%s", err)
+  return result or refuse(place, "%s", err)
 end
 
 -- Containers -------------------------------------------------------------------------------------------------------
 
-local walk      -- walk(state, value, field, path): the checked copy of one value
+local walk      -- walk(value, field, above, key): the checked copy of one value
 local containers = {}
 
-local function by_name (fields)
-  local known, names = {}, {}
+-- The records of a table's fields by name, made once for each.
+local by_name = setmetatable({}, { __mode = "k", __index = function (cache, fields)
+  local known = {}
   for _, field in ipairs(fields) do
     known[field.name] = field
+  end
+  cache[fields] = known
+  return known
+end })
+
+local function suggest (key, fields)
+  local names = {}
+  for _, field in ipairs(fields) do
     if not field.later then
       names[#names + 1] = field.name
     end
   end
-  return known, names
+  return text.suggest(key, names)
 end
 
-function containers.table (state, value, field, path)
-  local known, names = by_name(field.fields)
-  local given = {}
+-- What is given, by the schema's names, where a key has "-" or is wrong.
+local function rename (value, field, place)
+  local known, given = by_name[field.fields], {}
   for _, key in ipairs(sorted_keys(value)) do
     local name = type(key) == "string" and key:gsub("-", "_") or key
     if not known[name] then
-      refuse(state, below(path, key), "unknown key%s", text.suggest(name, names))
+      refuse(below(place, key), "unknown key%s", suggest(name, field.fields))
     elseif given[name] ~= nil then
-      refuse(state, below(path, name), "given twice, with '-' and with '_'")
+      refuse(below(place, name), "given twice, with '-' and with '_'")
     end
     given[name] = value[key]
   end
+  return given
+end
+
+function containers.table (value, field, place)
+  local known, given = by_name[field.fields], {}
+  for key, each in pairs(value) do
+    if not known[key] then
+      given = rename(value, field, place)
+      break
+    end
+    given[key] = each
+  end
   local result = {}
   for _, each in ipairs(field.fields) do
-    result[each.name] = walk(state, given[each.name], each, below(path, each.name))
+    local name = each.name
+    result[name] = walk(given[name], each, place, name)
   end
   return result
 end
@@ -83,68 +122,72 @@ end
 -- The length of a sequence; `nil, key` for a key that has no place in one.
 local function length (value)
   local count = 0
-  for _, key in ipairs(sorted_keys(value)) do
+  for key in pairs(value) do
     if math.type(key) ~= "integer" or key < 1 then
-      return nil, key
+      for _, first in ipairs(sorted_keys(value)) do
+        if math.type(first) ~= "integer" or first < 1 then
+          return nil, first
+        end
+      end
     end
     count = math.max(count, key)
   end
   return count
 end
 
-function containers.list (state, value, field, path)
+function containers.list (value, field, place)
   local count, stray = length(value)
   if not count then
-    expect(state, path, "list expected", ("key '%s'"):format(stray))
+    expect(place, "list expected", ("key '%s'"):format(stray))
   end
   local result = {}
   for i = 1, count do
     if value[i] == nil then
-      expect(state, below(path, i), values.expected(field.item), "nil")
+      expect(below(place, i), values.expected(field.item), "nil")
     end
-    result[i] = walk(state, value[i], field.item, below(path, i))
+    result[i] = walk(value[i], field.item, place, i)
   end
   if values.outside(count, field) then
-    expect(state, path, values.range(field, "item"), count)
+    expect(place, values.range(field, "item"), count)
   end
   return result
 end
 
-function containers.map (state, value, field, path)
+function containers.map (value, field, place)
   local result = {}
   for _, key in ipairs(sorted_keys(value)) do
     if type(key) ~= "string" or key:find "\0" or not key:find(field.key_pattern) then
-      expect(state, below(path, key), field.key_expected, ("'%s'"):format(key))
+      expect(below(place, key), field.key_expected, ("'%s'"):format(key))
     end
-    result[key] = walk(state, value[key], field.item, below(path, key))
+    result[key] = walk(value[key], field.item, place, key)
   end
   return result
 end
 
 -- A metatable that marks an array or an object is kept; userdata may be the core's null.
-local function json (state, value, path, above)
+local function json (value, place, above)
   local kind = type(value)
   if kind == "number" or kind == "string" then
     local _, _, expected, got = values.plain(value, { type = kind })
-    return expected and expect(state, path, expected, got) or value
+    return expected and expect(place, expected, got) or value
   elseif kind == "boolean" or kind == "userdata" then
     return value
   elseif kind ~= "table" then
-    expect(state, path, "JSON value expected", kind)
+    expect(place, "JSON value expected", kind)
   elseif above[value] then
-    refuse(state, path, "the table contains itself")
+    refuse(place, "the table contains itself")
   end
   above[value] = true
   local result, count = {}, length(value)
   for _, key in ipairs(sorted_keys(value)) do
     if not count and type(key) ~= "string" then
-      expect(state, path, "string keys or a list expected", ("key '%s'"):format(key))
+      expect(place, "string keys or a list expected", ("key '%s'"):format(key))
     end
-    result[key] = json(state, value[key], below(path, key), above)
+    result[key] = json(value[key], below(place, key), above)
   end
   for i = 1, count or 0 do
     if value[i] == nil then
-      expect(state, below(path, i), "JSON value expected", "nil")
+      expect(below(place, i), "JSON value expected", "nil")
     end
   end
   above[value] = nil
@@ -152,47 +195,57 @@ local function json (state, value, path, above)
   return type(metatable) == "table" and setmetatable(result, metatable) or result
 end
 
-function containers.json (state, value, _, path)
-  return json(state, value, path, {})
+function containers.json (value, _, place)
+  return json(value, place, {})
 end
 
 -- Any field --------------------------------------------------------------------------------------------------------
 
-local function plain (state, value, field, path)
+local function plain (value, field, place)
   local result, fitting, expected, got = values.plain(value, field)
   if not fitting then
-    expect(state, path, expected, got)
+    expect(place, expected, got)
   end
   if fitting.type == "path" or (fitting.type == "program" and result:find "/") then
-    result = absolute(state, result, path)
+    result = absolute(result, place)
   end
   if fitting.max_bytes and #result > fitting.max_bytes then
-    expect(state, path, ("at most %d bytes expected"):format(fitting.max_bytes), #result)
+    expect(place, ("at most %d bytes expected"):format(fitting.max_bytes), #result)
   end
   return result
 end
 
-function walk (state, value, field, path)
+local function apply (rule, value, place)
+  local where, problem = rules[rule[1]](value, table.unpack(rule, 2))
+  if where then
+    refuse_path(path_of(place) .. where, "%s", problem)
+  end
+end
+
+function walk (value, field, above, key)
   if value == nil then
     value = field.default
     if type(value) == "function" then
       value = value()
     end
+    if value == nil and not field.required then
+      return nil
+    end
   end
+  local place = below(above, key)
   if value == nil then
-    return field.required and expect(state, path, values.expected(field), "nil") or nil
+    expect(place, values.expected(field), "nil")
   elseif field.later then
-    refuse(state, path, "not supported by this version (%s)", version.string)
+    refuse(place, "not supported by this version (%s)", version.string)
   end
   local container = containers[field.type]
   if container and type(value) ~= "table" then
-    expect(state, path, values.expected(field), type(value))
+    expect(place, values.expected(field), type(value))
   end
-  value = (container or plain)(state, value, field, path)
-  for _, rule in ipairs(field.rules or {}) do
-    local where, problem = rules[rule[1]](value, table.unpack(rule, 2))
-    if where then
-      refuse(state, path .. where, "%s", problem)
+  value = (container or plain)(value, field, place)
+  if field.rules then
+    for _, rule in ipairs(field.rules) do
+      apply(rule, value, place)
     end
   end
   return value
@@ -206,7 +259,13 @@ end
 -- passed over
 -- @treturn table a completed copy that shares no table with it
 function config.check (t, level)
-  return walk({ where = errors.where((level or 1) + 1) }, t, schema, "config")
+  local ok, result = pcall(walk, t, schema, nil, "config")
+  if ok then
+    return result
+  elseif getmetatable(result) == refusal_metatable then
+    errors.raise((level or 1) + 1, result)
+  end
+  error(result, 0)
 end
 
 return config

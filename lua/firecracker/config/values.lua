@@ -90,13 +90,17 @@ end
 -- @treturn[2] string what was found
 function values.plain (value, field)
   local result, expected, got
-  for _, alternative in ipairs(field.any or { field }) do
+  if not field.any then
+    result, expected, got = single(value, field)
+    return result, not expected and field or nil, expected, got
+  end
+  for _, alternative in ipairs(field.any) do
     result, expected, got = single(value, alternative)
     if not expected then
       return result, alternative
     end
   end
-  return nil, nil, field.any and field.expected or expected, got
+  return nil, nil, field.expected, got
 end
 
 return values

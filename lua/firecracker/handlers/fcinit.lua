@@ -114,13 +114,20 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   if not ok then
     return nil, err
   end
-  vm.api = client.new(vm.socket_path, {
+  local api = client.new(vm.socket_path, {
     timeout = vm.config.timeouts.request,
-    log = events.teller(vm.config, vm.id),
+    log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
     starting = true,
   })
+  api:prepare()   -- while the VMM starts
+  ok, err = direct.await(vm)
+  if not ok then
+    api:close()
+    return nil, err
+  end
+  vm.api = api
   vm:defer("api client", function ()
     vm.api:close()
   end)

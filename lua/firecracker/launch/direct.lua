@@ -13,6 +13,7 @@ local direct = {}
 -- Large limits make Firecracker grow its descriptor table at start; the jailer's default serves.
 local NO_FILE <const> = 2048
 local SOCKET_NAME <const> = "api.sock"
+local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3   -- seconds
 local SUN_PATH <const> = 107   -- bytes of a path that fit into a socket address
 
 --- Find the program: `vmm.binary`, $FIRECRACKER, or `firecracker`; a name without a slash is looked for on PATH.
@@ -110,30 +111,29 @@ local function open_stdio (vm)
   return stdio[2] and stdio, err
 end
 
-local function spawn (vm, argv)
-  local stdio, err = open_stdio(vm)
-  if not stdio then
-    return nil, err
-  end
-  local process
-  process, err = core.process.spawn {
-    path = argv[1], argv = argv, environment = environment_list(vm.config.vmm.environment),
-    cwd = vm.directory, stdio = stdio, no_file = NO_FILE, kill_when_dropped = vm.config.when_dropped == "kill",
-  }
+local function close_all (stdio)
   for _, fd in pairs(stdio) do
     fd:close()
   end
+end
+
+local function spawn (vm, argv, stdio)
+  local process, err = core.process.spawn {
+    path = argv[1], argv = argv, environment = environment_list(vm.config.vmm.environment),
+    cwd = vm.directory, stdio = stdio, no_file = NO_FILE, kill_when_dropped = vm.config.when_dropped == "kill",
+  }
+  close_all(stdio)
   if not process then
     return nil, errors.new { code = "spawn", message = err.message, errno = err.errno, path = argv[1] }
   end
   return process
 end
 
---- Start the VMM and wait for its API.
+--- Start the VMM; @{await} waits for its API.
 -- @tparam table vm gets `process`, `socket_path`, `log_path`, `stderr_path`
 -- @treturn[1] boolean true
 -- @return[2] nil
--- @treturn[2] err code "spawn", "exited", "timeout", "config" or "system"
+-- @treturn[2] err code "spawn", "config" or "system"
 function direct.start (vm)
   local binary, err = direct.find(vm.config)
   if not binary then
@@ -144,24 +144,61 @@ function direct.start (vm)
     return nil, name
   end
   vm.log_path, vm.stderr_path = vm.directory .. "/vmm.log", vm.directory .. "/stderr.log"
-  local ok, watch
+  local ok, stdio, process
   ok, err = files.create(vm.log_path)
   if not ok then
     return nil, err
   end
-  watch, err = core.watch.open(directory, name)
-  if not watch then
+  stdio, err = open_stdio(vm)
+  if not stdio then
     return nil, err
   end
-  local _ <close> = watch
-  local process
+  vm.socket_watch, err = core.watch.open(directory, name)   -- last: our own files are not what it is to tell of
+  if not vm.socket_watch then
+    close_all(stdio)
+    return nil, err
+  end
   local argv = direct.command(vm, binary)
-  process, err = spawn(vm, argv)
+  process, err = spawn(vm, argv, stdio)
   if not process then
+    vm.socket_watch:close()
     return nil, err
   end
   vm:own_process(process, argv)
+  return true
+end
 
+-- Between bind and listen the socket is there and refuses. Asking takes one system call, a refused request of
+-- libcurl's a hundred times as long.
+local function await_listening (vm, deadline)
+  local pause = RETRY_FIRST
+  while true do
+    local listens, err = files.listens(vm.socket_path)
+    if listens then
+      return true
+    elseif vm.process:poll() then
+      return nil, vm:exited_error()
+    elseif listens == nil then
+      return nil, err
+    elseif core.now() >= deadline then
+      return nil, errors.new {
+        code = "timeout", path = vm.socket_path,
+        message = "the VMM runs, but does not listen at its API socket: " .. vm.socket_path,
+      }
+    end
+    loop.park(math.min(core.now() + pause, deadline), vm.process:key())
+    pause = math.min(pause * 2, RETRY_LAST)
+  end
+end
+
+--- Wait for the API of the VMM that was started.
+-- @tparam table vm
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err code "exited" or "timeout"
+function direct.await (vm)
+  local watch <close>, process = vm.socket_watch, vm.process
+  vm.socket_watch = nil
   local deadline = loop.deadline(vm.config.timeouts.start)
   while not watch:appeared() do
     if process:poll() then
@@ -173,7 +210,7 @@ function direct.start (vm)
       }
     end
   end
-  return true
+  return await_listening(vm, deadline)
 end
 
 return direct

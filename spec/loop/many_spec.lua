@@ -3,11 +3,11 @@ local driver = require "spec.support.reactor"
 local errors = require "firecracker.errors"
 local fds = require "spec.support.fds"
 local loop = require "firecracker.loop"
-local tasks = require "firecracker.tasks"
+local many = require "firecracker.loop.many"
 
 local now = core.now
 
-describe("tasks.map", function ()
+describe("many.map", function ()
   setup(function () loop:pollfd() end)
   before_each(fds.remember)
   after_each(function ()
@@ -19,7 +19,7 @@ describe("tasks.map", function ()
 
   it("gives the results in the order of the items, whatever the order they come in", function ()
     for _, call in ipairs { function (fn, ...) return fn(...) end, loop.run } do
-      local results = call(tasks.map, { 3, 1, 2 }, function (n)
+      local results = call(many.map, { 3, 1, 2 }, function (n)
         loop.sleep(n * 0.005)
         return n * 10, "second values are not kept"
       end)
@@ -28,7 +28,7 @@ describe("tasks.map", function ()
   end)
 
   it("leaves a hole where a call failed, and says why beside it", function ()
-    local results = tasks.map({ "value", "returned", "raised", "nothing", "false" }, function (what)
+    local results = many.map({ "value", "returned", "raised", "nothing", "false" }, function (what)
       if what == "raised" then
         error "broken"
       elseif what == "returned" then
@@ -49,7 +49,7 @@ describe("tasks.map", function ()
 
   it("calls with the item alone", function ()
     local got
-    tasks.map({ "x" }, function (...) got = table.pack(...) end)
+    many.map({ "x" }, function (...) got = table.pack(...) end)
     assert.same({ n = 1, "x" }, got)
   end)
 
@@ -58,7 +58,7 @@ describe("tasks.map", function ()
       local running, most, calls = 0, 0, 0
       local items = {}
       for i = 1, 40 do items[i] = i end
-      local results = tasks.map(items, function (i)
+      local results = many.map(items, function (i)
         running, calls = running + 1, calls + 1
         most = math.max(most, running)
         loop.sleep(i % 3 * 0.001)
@@ -69,13 +69,51 @@ describe("tasks.map", function ()
     end
   end)
 
+  it("stops at the first failure when told: cancels the rest, begins no more, closes what had come", function ()
+    local closed, began, cancelled = {}, 0, 0
+    local results, err = loop.run(function ()
+      return many.map({ 1, 2, 3, 4, 5, 6 }, function (i)
+        began = began + 1
+        if i == 1 then
+          return { close = function () closed[#closed + 1] = i end }
+        elseif i == 2 then
+          loop.sleep(0.005)
+          return nil, errors.new { code = "mine", message = "no" }
+        end
+        local ok, problem = pcall(loop.sleep, 60)
+        cancelled = cancelled + (not ok and problem.code == "cancelled" and 1 or 0)
+        error(problem, 0)
+      end, { limit = 3, on_error = "stop" })
+    end)
+    assert.is_nil(results)
+    assert.equal("mine", err.code)
+    assert.same({ 1 }, closed)
+    assert.equal(4, began)
+    assert.equal(2, cancelled)
+    assert.has_error(function () many.map({}, print, { on_error = "explode" }) end)
+  end)
+
+  it("closes its results side by side", function ()
+    local took = loop.run(function ()
+      local results = many.map({ 1, 2, 3, 4, 5, 6, 7, 8 }, function ()
+        return { close = function () loop.sleep(0.05) end }
+      end)
+      local began = now()
+      do
+        local _ <close> = results
+      end
+      return now() - began
+    end)
+    assert.is_true(took < 0.3)
+  end)
+
   it("of nothing is nothing", function ()
-    assert.same({ n = 0, errors = {} }, tasks.map({}, error))
+    assert.same({ n = 0, errors = {} }, many.map({}, error))
   end)
 
   it("refuses a limit that lets nothing begin", function ()
     for _, limit in ipairs { 0, -1, 1.5, "2" } do
-      local ok, err = pcall(tasks.map, { 1 }, error, { limit = limit })
+      local ok, err = pcall(many.map, { 1 }, error, { limit = limit })
       assert.is_false(ok)
       assert.equal("map: limit: positive integer expected, got " .. limit, err.message)
     end
@@ -86,7 +124,7 @@ describe("tasks.map", function ()
       call(function ()
         local cleaned, results = 0, nil
         local steps = driver.steps(function ()
-          results = loop.under(now() + 0.02, tasks.map, { 60, 0, 60 }, function (seconds)
+          results = loop.under(now() + 0.02, many.map, { 60, 0, 60 }, function (seconds)
             local ok, err = loop.sleep(seconds)
             loop.shielded(loop.sleep, 0.01)
             cleaned = cleaned + 1
@@ -105,7 +143,7 @@ describe("tasks.map", function ()
     it("cancels its calls, begins no more, and closes what came", function ()
       loop.run(function ()
         local closed, begun, ended = 0, 0, 0
-        local task = loop.spawn(tasks.map, { 0, 0, 60, 60, 60, 60 }, function (seconds)
+        local task = loop.spawn(many.map, { 0, 0, 60, 60, 60, 60 }, function (seconds)
           begun = begun + 1
           local _ <close> = setmetatable({}, { __close = function ()
             loop.shielded(loop.sleep, 0.005)
@@ -134,7 +172,7 @@ describe("tasks.map", function ()
     it("closes all results that can be closed, by <close>", function ()
       local log = {}
       do
-        local results <close> = tasks.map({ "a", "b", "c", "d" }, function (name)
+        local results <close> = many.map({ "a", "b", "c", "d" }, function (name)
           if name == "b" then return nil, "failed" end
           if name == "c" then return "a string" end
           return closable(log, name)
@@ -147,7 +185,7 @@ describe("tasks.map", function ()
     it("goes on past one that fails, and raises then", function ()
       local log = {}
       local ok, err = pcall(function ()
-        local _ <close> = tasks.map({ "a", "b", "c" }, function (name) return closable(log, name, name ~= "c") end)
+        local _ <close> = many.map({ "a", "b", "c" }, function (name) return closable(log, name, name ~= "c") end)
       end)
       assert.is_false(ok)
       assert.equal("a fails", err.message)
@@ -156,7 +194,7 @@ describe("tasks.map", function ()
   end)
 end)
 
-describe("tasks.all", function ()
+describe("many.all", function ()
   it("calls all functions at the same time, however many", function ()
     local functions, arrived = {}, 0
     for i = 1, 30 do
@@ -168,10 +206,10 @@ describe("tasks.all", function ()
         return i
       end
     end
-    local results = tasks.all(functions)
+    local results = many.all(functions)
     for i = 1, 30 do
       assert.equal(i, results[i])
     end
-    assert.same({ n = 0, errors = {} }, tasks.all {})
+    assert.same({ n = 0, errors = {} }, many.all {})
   end)
 end)

@@ -1,5 +1,5 @@
 --- Waiting inside somebody else's event loop: cqueues. (Any other loop polls `loop:pollfd()` and calls `loop:step()`.)
--- @module firecracker.outer
+-- @module firecracker.loop.outer
 
 local outer = {}
 

@@ -1,0 +1,20 @@
+/* unix: addresses of Unix sockets, also those whose path is longer than a socket address holds. @see unix(7) */
+#ifndef FC_UNIX_H
+#define FC_UNIX_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <sys/un.h>
+
+#pragma GCC visibility push(hidden)
+
+/* The address of a path. One too long is named by a descriptor of its directory, which is opened into
+ * *directory_fd (else -1) and closed by the caller once he has connected. 0, or -1 with errno set. */
+int fc_unix_address (const char *path, struct sockaddr_un *address, int *directory_fd);
+
+/* Whether somebody listens at a path: connects and hangs up. A path that is there and refuses is no error. */
+int fc_unix_listens (const char *path, bool *listens, fc_error *err);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,121 @@
+--- A task: a coroutine with a deadline, a scope that waits for its end, and a shield against being cancelled.
+-- @module firecracker.loop.task
+
+local errors = require "firecracker.errors"
+local keys = require "firecracker.loop.keys"
+
+local task = {}
+
+local state = keys.state
+local tasks, queue = state.tasks, state.queue
+
+--- The methods of tasks; @{firecracker.loop} adds those that wait.
+task.methods = {}
+
+local metatable = { __name = "firecracker.task", __index = task.methods }
+
+function metatable.__tostring (self)
+  return ("<task %s>"):format(self.done and (self.err and "failed" or "done") or self.cancelled and "cancelled" or "running")
+end
+
+local function finish (self)
+  self.done = true
+  tasks[self.thread] = nil
+  if self.timer then
+    self.timer:close()
+  end
+  local scope = self.scope
+  scope.live = scope.live - 1
+  local as_asked = self.cancelled and self.err and self.err.code == "cancelled"
+  if self.err and not self.awaited and not as_asked then
+    if scope == state.root then
+      warn("firecracker: a task failed: " .. tostring(self.err))
+    else
+      scope.failed = scope.failed or {}
+      scope.failed[#scope.failed + 1] = self    -- somebody may still come and wait for it
+    end
+  end
+  keys.fire(self)
+  keys.fire(scope)
+end
+
+local function traceback (raised)
+  return errors.from(raised, debug.traceback(nil, 2))
+end
+
+-- What follows a task's turn, also when Ctrl-C raises on the main thread the moment the turn is over, or before it began:
+-- then the task gets another, which does it no harm.
+local turn_metatable = {
+  __close = function (turn, raised)
+    local self = turn.task
+    queue[turn.at] = nil
+    queue.first = turn.at + 1
+    state.current = turn.before
+    if coroutine.status(self.thread) ~= "dead" then
+      if raised or not self.waiting then   -- a plain coroutine.yield: the others' turn, then this one's again
+        keys.enqueue(self)
+      end
+    elseif not self.done then
+      if not self.results and not self.err then
+        self.err = errors.from(turn.problem)
+      end
+      finish(self)
+    end
+  end,
+}
+
+local function resume (self, at)
+  local turn <close> = setmetatable({ task = self, at = at, before = state.current }, turn_metatable)
+  self.queued = false
+  if not self.done then
+    state.current = self
+    local _, problem = coroutine.resume(self.thread)
+    turn.problem = problem
+  end
+end
+
+--- Resume what is queued now; what these queue is left for the next turn.
+function task.run_ready ()
+  for at = queue.first, queue.last do
+    resume(queue[at], at)
+  end
+end
+
+--- Make a task and have it resumed in the next turn.
+-- @tparam table scope `live` counts its tasks; the scope itself is fired when one ends
+-- @tparam number deadline a time of core.now()
+-- @tparam function fn
+-- @param ... its arguments
+-- @treturn table task
+function task.spawn (scope, deadline, fn, ...)
+  local self = setmetatable({ scope = scope, deadline = deadline, shield = 0, where = errors.where(2) }, metatable)
+  local arguments = table.pack(...)
+  self.thread = coroutine.create(function ()
+    local results = table.pack(xpcall(fn, traceback, table.unpack(arguments, 1, arguments.n)))
+    if results[1] then
+      self.results = results
+    else
+      self.err = results[2]
+    end
+  end)
+  tasks[self.thread] = self
+  scope.live = scope.live + 1
+  keys.enqueue(self)
+  return self
+end
+
+--- Ask a task to end: what it waits for, or its next wait, raises an error with code "cancelled", once. Cleaning up is
+-- not disturbed.
+-- @treturn boolean false when it has ended already
+function task.methods:cancel ()
+  if self.done then
+    return false
+  end
+  self.cancelled = true
+  if self.shield == 0 then
+    keys.enqueue(self)
+  end
+  return true
+end
+
+return task

@@ -1,0 +1,211 @@
+--- How machines end: by themselves, stopped, killed, closed, or dropped. Whatever the way, the undo stack is unwound once.
+-- @module firecracker.machine.ending
+
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local loop = require "firecracker.loop"
+local process = require "firecracker.machine.process"
+
+local ending = {}
+
+--- Methods of a machine.
+ending.methods = {}
+
+local methods = ending.methods
+
+-- Unwind once; whoever else asks meanwhile waits for the outcome.
+local function settle (self)
+  while self.settling do
+    loop.park(math.huge, self)
+  end
+  if self.settled then
+    return
+  end
+  self.settling = true
+  local names, failures = self.undo:unwind(0, self)
+  self.undo_errors = #failures > 0 and failures or self.undo_errors
+  self.settling, self.settled = nil, true
+  loop.fire(self)
+  self:emit { event = "undo", level = #failures > 0 and "error" or "debug", undone = names, errors = failures }
+end
+
+local outcome_metatable = {
+  __name = "firecracker.outcome",
+  __tostring = function (self)
+    local how = self.exited and "exited " .. self.exited or self.signal and "signal " .. self.signal
+      or self.unknown and "ended, status unknown" or "never started"
+    return ("<%s%s>"):format(how, self.by and ", by " .. self.by or "")
+  end,
+}
+
+local function outcome (self, by)
+  local exit = process.exit(self) or {}
+  return setmetatable({ by = by, exited = exit.exited, signal = exit.signal, unknown = exit.unknown,
+                        undo_errors = self.undo_errors }, outcome_metatable)
+end
+
+--- Wait for the VMM's end and clean up after it.
+-- @function vm:wait
+-- @tparam[opt] table options `timeout` in seconds
+-- @treturn[1] table `{ exited = status }`, `{ signal = number }` or `{ unknown = true }` (somebody else reaped it);
+-- `undo_errors` when cleaning up failed in part
+-- @return[2] nil
+-- @treturn[2] err code "timeout" or "state"
+function methods:wait (options)
+  if not self.process then
+    return process.refuse(self, "wait for", "started")
+  end
+  local began = core.now()
+  if not process.await(self, loop.deadline(options and options.timeout)) then
+    return nil, errors.new { code = "timeout", message = ("machine %s did not end within %.3g s"):format(self.id, core.now() - began) }
+  end
+  settle(self)
+  return outcome(self)
+end
+
+-- Ask the guest to shut down; true when it was asked.
+local function ask_guest (self, deadline)
+  if self.phase ~= "running" or not self.api or self.api.closed then
+    return false
+  end
+  return self.api:put_actions({ action_type = "SendCtrlAltDel" }, { timeout = deadline - core.now() })
+end
+
+--- Ask the guest to shut down (Ctrl-Alt-Del) and wait for its end.
+-- @function vm:shutdown
+-- @tparam[opt] table options `timeout` (seconds, default `timeouts.shutdown`); `stop = true`: stop it when it does not obey
+-- @treturn[1] table as of `vm:stop`
+-- @return[2] nil
+-- @treturn[2] err code "timeout", "state" or "api"
+function methods:shutdown (options)
+  options = options or {}
+  if self.state ~= "running" then
+    return process.refuse(self, "shut down", "running")
+  end
+  local deadline = loop.deadline(options.timeout or self.config.timeouts.shutdown)
+  local ok, err = ask_guest(self, deadline)
+  if ok and not process.await(self, deadline) then
+    ok, err = nil, errors.new { code = "timeout", message = ("the guest of machine %s did not shut down in time"):format(self.id) }
+  end
+  if ok or process.exit(self) then
+    settle(self)
+    return outcome(self, "shutdown")
+  elseif options.stop then
+    return self:stop { shutdown = 0 }
+  end
+  return nil, err
+end
+
+-- The ways to end a process, mildest first. Returns the name of the one that did.
+local function escalate (self, options)
+  local timeouts = self.config.timeouts
+  local last = core.now() + (options.timeout or timeouts.stop)
+  local function within (seconds)
+    return math.min(core.now() + seconds, last)
+  end
+  if process.exit(self) then
+    return "itself"
+  end
+  local patience = options.shutdown or timeouts.shutdown
+  if patience > 0 then
+    local deadline = within(patience)
+    if ask_guest(self, deadline) and process.await(self, deadline) then
+      return "shutdown"
+    end
+  end
+  for _, try in ipairs { { "TERM", options.term or timeouts.term }, { "KILL", process.REAP } } do
+    local signal, seconds = table.unpack(try)
+    local ok, err = true, nil
+    if seconds > 0 then
+      ok, err = self.process:signal(signal)
+    end
+    if not ok then
+      return nil, err
+    elseif seconds > 0 and process.await(self, signal == "KILL" and core.now() + process.REAP or within(seconds)) then
+      return signal:lower()
+    end
+  end
+  return nil, errors.new { code = "timeout", message = ("process %d does not end, not even by SIGKILL"):format(self.process:pid()) }
+end
+
+--- End the machine and clean up: the guest's shutdown, then SIGTERM, then SIGKILL. Stopping twice, or one that never
+-- started, is no error.
+-- @function vm:stop
+-- @tparam[opt] table options `timeout` (seconds until SIGKILL, default `timeouts.stop`), `shutdown` (seconds for the guest,
+-- default `timeouts.shutdown`; 0 does not ask it), `term` (seconds after SIGTERM, default `timeouts.term`; 0 sends none)
+-- @treturn[1] table `by` ("shutdown", "term", "kill"; "itself": it had ended; "nothing": there was no VMM), and how it
+-- ended as of `vm:wait`
+-- @return[2] nil
+-- @treturn[2] err
+function methods:stop (options)
+  local by, err = "nothing", nil
+  if self.process then
+    by, err = loop.shielded(escalate, self, options or {})
+  end
+  if not by then
+    return nil, err
+  end
+  settle(self)
+  return outcome(self, by)
+end
+
+--- Send a signal to the VMM and do not wait.
+-- @function vm:kill
+-- @tparam[opt="KILL"] integer|string signal
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:kill (signal)
+  if not self.process then
+    return process.refuse(self, "signal", "started")
+  end
+  return self.process:signal(signal or "KILL")
+end
+
+--- Kill what runs, clean up, and give everything up. Closing twice is no error.
+-- @function vm:close
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:close ()
+  if self.closed then
+    return true
+  end
+  local ended, err = self:stop { shutdown = 0, term = 0 }
+  if self.api then
+    self.api:close()
+  end
+  if not ended then
+    return nil, err
+  end
+  self.closed = true
+  if ended.undo_errors then
+    return nil, ended.undo_errors[1].err
+  end
+  return true
+end
+
+--- The finalizer of machines. Nothing waits in it. A dropped machine is killed now, and a task cleans up after it when
+-- the loop moves. When the whole state closes, the process's handle is gone already (its own finalizer has killed the
+-- VMM): what needs no waiting is undone here. In a child that the host program forked, the machine is the parent's.
+function ending.collect (self)
+  if self.closed or self.settled or not self.process or not core.reactor():ours() then
+    return
+  end
+  local open, ended = pcall(self.process.poll, self.process)
+  if ended and open then
+    loop.background(self.close, self)
+    return
+  end
+  local kill = self.config.when_dropped == "kill"
+  warn(("firecracker: machine %s was dropped while it ran; it %s. Close machines."):format(self.id,
+    kill and "is killed" or "goes on"))
+  if kill and open then
+    self.process:signal "KILL"
+    loop.background(self.close, self)
+  elseif kill then
+    self.undo:unwind(0, self)
+  end
+end
+
+return ending

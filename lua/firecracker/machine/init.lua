@@ -1,0 +1,192 @@
+--- One microVM: its state and its verbs.
+-- A machine owns its configuration, its flow, the VMM's process and one stack of what has to be undone. However it ends,
+-- the stack is unwound in reverse. It knows no paths of the API: handlers and the client do.
+-- @module firecracker.machine
+
+local config = require "firecracker.config"
+local core = require "firecracker.core"
+local ending = require "firecracker.machine.ending"
+local errors = require "firecracker.errors"
+local events = require "firecracker.events"
+local flow = require "firecracker.flow"
+local loop = require "firecracker.loop"
+local process = require "firecracker.machine.process"
+local undo = require "firecracker.undo"
+
+local files = core.files
+local machine = {}
+
+local methods = {}
+local metatable = { __name = "firecracker.vm", __close = ending.methods.close, __gc = ending.collect }
+
+for _, part in ipairs { process, ending } do
+  for name, method in pairs(part.methods) do
+    methods[name] = method
+  end
+end
+
+
+--- Make a machine. Nothing is started or created.
+-- @tparam[opt] table settings configuration; checked, completed and copied
+-- @tparam[opt="boot"] table|string wanted a flow, its name or its path; copied
+-- @treturn[1] table vm
+-- @return[2] nil
+-- @treturn[2] err code "flow": the flow cannot be loaded
+function machine.new (settings, wanted)
+  local checked = config.check(settings or {}, 2)
+  local steps, err = wanted or "boot"
+  if flow.is(steps) then
+    steps = steps:copy()
+  elseif type(steps) == "string" then
+    steps, err = flow.load(steps)
+    if not steps then
+      return nil, err
+    end
+  else
+    errors.raise(2, { code = "usage", message = ("flow: a flow, its name or its path expected, got %s"):format(type(steps)) })
+  end
+  local id = checked.id
+  if not id then
+    id, err = files.random_hex(4)
+    if not id then
+      return nil, err
+    end
+  end
+  return setmetatable({
+    id = id, config = checked, flow = steps, undo = undo.new(), quiet = not checked.log,
+    phase = "new",   -- "new", "vmm" (its API answers), "running", "paused"; what ended it is in `exit`
+  }, metatable)
+end
+
+local computed = {}
+
+-- "new", "starting", "vmm", "running", "paused", "exited", "failed", "closed".
+function computed.state (self)
+  if self.closed then
+    return "closed"
+  elseif self.failed then
+    return "failed"
+  end
+  return process.exit(self) and "exited" or self.starting and "starting" or self.phase
+end
+
+-- Process id of the VMM while it runs.
+function computed.pid (self)
+  return self.process and not process.exit(self) and self.process:pid() or nil
+end
+
+function metatable.__index (self, key)
+  local method = methods[key]
+  if method then
+    return method
+  end
+  local compute = computed[key]
+  return compute and compute(self)
+end
+
+function metatable.__tostring (self)
+  local parts = { ("<vm %s %s"):format(self.id, self.state) }
+  local size = self.config.machine_config
+  parts[#parts + 1] = ("%d vCPU"):format(size.vcpu_count)
+  parts[#parts + 1] = ("%d MiB"):format(size.mem_size_mib)
+  if self.pid then
+    parts[#parts + 1] = "pid " .. self.pid
+  end
+  return table.concat(parts, ", ") .. ">"
+end
+
+--- Tell `config.log` of something.
+-- @function vm:emit
+-- @tparam table event `event` and what fits; `id`, `time` and `level` are filled
+function methods:emit (event)
+  if not self.quiet then
+    events.teller(self.config, self.id)(event)
+  end
+end
+
+--- Remember how to take back what was just acquired. Unwinding runs these in reverse, each once.
+-- @function vm:defer
+-- @tparam string name for reports
+-- @tparam function fn called as `fn(vm, record)`; fails by raising or by `nil, err`
+-- @param[opt] record what would be needed to do the same after a crash
+function methods:defer (name, fn, record)
+  self.undo:push(name, fn, record)
+end
+
+--- Run the flow: from nothing to a running guest. When a step fails all before it are undone.
+-- @function vm:start
+-- @tparam[opt] table options `timeout` in seconds (default `timeouts.start`)
+-- @treturn[1] table vm
+-- @return[2] nil
+-- @treturn[2] err with `handler`, `done`, `undone`
+function methods:start (options)
+  if self.state ~= "new" then
+    return process.refuse(self, "start", "new")
+  end
+  self.starting = true
+  local deadline = loop.deadline(options and options.timeout or self.config.timeouts.start)
+  local returned, ok, err = pcall(loop.under, deadline, self.flow.run, self.flow, self)
+  self.starting = nil
+  if returned and ok then
+    return self
+  end
+  self.failed = true
+  if not returned then   -- cancelled; undone as well
+    error(ok, 0)
+  end
+  return nil, err
+end
+
+local function change_state (self, verb, from, to, value)
+  if self.state ~= from then
+    if self.state == to then
+      return true   -- the VMM takes it twice as well
+    end
+    return process.refuse(self, verb, from)
+  end
+  local ok, err = self.api:patch_vm { state = value }
+  if not ok then
+    return nil, err
+  end
+  self.phase = to
+  return true
+end
+
+--- Stop the vCPUs.
+-- @function vm:pause
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:pause ()
+  return change_state(self, "pause", "running", "paused", "Paused")
+end
+
+--- Let the vCPUs go on.
+-- @function vm:resume
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:resume ()
+  return change_state(self, "resume", "paused", "running", "Resumed")
+end
+
+--- What the VMM says of itself.
+-- @function vm:info
+-- @treturn[1] table `id`, `state` ("Not started", "Running", "Paused"), `vmm_version`, `app_name`
+-- @return[2] nil
+-- @treturn[2] err
+function methods:info ()
+  if not self.api then
+    return process.refuse(self, "ask", "started")
+  end
+  return self.api:get_instance_info()
+end
+
+--- Tell a machine from other values.
+-- @param value anything
+-- @treturn boolean
+function machine.is (value)
+  return getmetatable(value) == metatable
+end
+
+return machine

@@ -1,0 +1,120 @@
+--- The VMM's process as a machine owns it: how it ended, its last words, and ending it.
+-- @module firecracker.machine.process
+
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local loop = require "firecracker.loop"
+
+local files = core.files
+local process = {}
+
+--- Seconds that ending it may take: after SIGKILL only the kernel can delay the end.
+process.REAP = 10
+
+local TAIL <const> = 2048   -- bytes of the VMM's last words kept in an error
+
+--- Methods of a machine.
+process.methods = {}
+
+--- How the process ended, once it has: `{ exited = n }`, `{ signal = n }` or `{ unknown = true }`.
+-- @tparam table self the machine
+-- @treturn ?table
+function process.exit (self)
+  if not self.exit and self.process then
+    local how, n = self.process:poll()
+    if how then
+      self.exit = how == "exited" and { exited = n } or how == "signaled" and { signal = n } or { unknown = true }
+      loop.anchor(self.process, nil)
+      self:emit { event = "exit", exited = self.exit.exited, signal = self.exit.signal, unknown = self.exit.unknown }
+    end
+  end
+  return self.exit
+end
+
+--- The error of a verb in the wrong state.
+-- @tparam table self the machine
+-- @tparam string verb
+-- @tparam string wanted the state it needs
+-- @return nil
+-- @treturn table err code "state"
+function process.refuse (self, verb, wanted)
+  return nil, errors.new {
+    code = "state", operation = verb,
+    message = ("cannot %s machine %s: it is %s, not %s"):format(verb, self.id, self.state, wanted),
+  }
+end
+
+--- Wait for its end.
+-- @tparam table self the machine
+-- @tparam number deadline a time of core.now()
+-- @treturn boolean false when the deadline came first
+function process.await (self, deadline)
+  while not process.exit(self) do
+    if not loop.park(deadline, self.process:key()) and not process.exit(self) then
+      return false
+    end
+  end
+  return true
+end
+
+local function end_process (self)
+  if process.exit(self) then
+    if self.phase == "new" then   -- StartVMM did not succeed; called by hand it may be tried again
+      self.process, self.exit = nil, nil
+    end
+    return true
+  end
+  local ok, err = self.process:signal "KILL"
+  if not ok then
+    return nil, err
+  elseif not process.await(self, core.now() + process.REAP) then
+    return nil, errors.new { code = "timeout", message = ("process %d does not end"):format(self.process:pid()) }
+  end
+  return end_process(self)
+end
+
+--- Take over a VMM's process: it is ended when the machine is unwound. For launchers.
+-- @function vm:own_process
+-- @tparam process child
+-- @tparam {string,...} argv its command line
+function process.methods:own_process (child, argv)
+  self.process = child
+  loop.anchor(child, true)
+  self:defer("process", end_process, { pid = child:pid() })
+  self:emit { event = "spawn", level = "debug", pid = child:pid(), argv = argv }
+end
+
+local function tail (path)
+  local text = path and files.tail(path, TAIL)
+  return text and text:match "^%s*(.-)%s*$" or ""
+end
+
+--- The error of a VMM that ended: how, and its last words.
+-- @function vm:exited_error
+-- @treturn table err code "exited", with `exited` or `signal`, and `stderr`
+function process.methods:exited_error ()
+  local exit = process.exit(self)
+  local words = tail(self.stderr_path)
+  if words == "" then
+    words = tail(self.log_path)
+  end
+  local how = exit.exited and "exited with status " .. exit.exited or exit.signal and "was ended by signal " .. exit.signal
+    or "ended, and somebody else took its exit status"
+  local last = words:match "[^\n]*$"
+  return errors.new {
+    code = "exited", exited = exit.exited, signal = exit.signal, stderr = words ~= "" and words or nil,
+    message = ("the VMM %s%s"):format(how, last ~= "" and ": " .. last or ""),
+  }
+end
+
+--- Why the API does not answer, if it is because the VMM has ended. For the API client.
+-- @function vm:gone
+-- @tparam number patience seconds; a connection breaks a moment before its process is gone
+-- @treturn ?table err
+function process.methods:gone (patience)
+  if process.await(self, core.now() + patience) then
+    return self:exited_error()
+  end
+end
+
+return process

@@ -1,0 +1,167 @@
+-- What the library takes, measured in one process that obeys the commands of floor.c:
+-- start, stop, wait, attach PATH, get N, many N, run. Beyond those: `parts N`, what a start does that the floor does not.
+-- Environment: FIRECRACKER, KERNEL, DRIVE, WORK.
+
+local fc = require "firecracker"
+local core = require "firecracker.core"
+local sample = require "spec.bench.sample"
+
+local now <const>, cpu <const> = core.now, os.clock
+local KERNEL <const>, DRIVE <const>, WORK <const> = os.getenv "KERNEL", os.getenv "DRIVE", os.getenv "WORK"
+
+local serial = 0
+
+local function config ()
+  serial = serial + 1
+  return {
+    boot_source = { kernel_image_path = KERNEL, boot_args = "console=ttyS0" },
+    drives = { { drive_id = "rootfs", path_on_host = DRIVE, is_root_device = true, is_read_only = false } },
+    vsock = { guest_cid = 3, uds_path = ("%s/ours-%d.vsock"):format(WORK, serial) },
+    run_dir = WORK,
+  }
+end
+
+local started   -- when InstanceStart was sent, and when it was answered
+local instance_start = fc.handlers.fcinit.start_instance
+local flow = fc.flow "boot":swap(fc.handler(instance_start.name, function (vm)
+  local before = now()
+  local ok, err = instance_start.run(vm)
+  started = now() - before
+  return ok, err
+end))
+
+local function microseconds (seconds)
+  return ("%.1f"):format(seconds * 1e6)
+end
+
+local vm, client
+local commands = {}
+
+-- With the default flow, or the same one told when its last step began.
+function commands.start (which)
+  local before = now()
+  vm = assert(fc.new(config(), which == "timed" and flow or nil))
+  assert(vm:start())
+  return "total", microseconds(now() - before), "instance_start", microseconds(which == "timed" and started or 0)
+end
+
+function commands.stop ()
+  local before = now()
+  assert(vm:stop { shutdown = 0 })
+  local took = now() - before
+  vm:close()
+  return "total", microseconds(took)
+end
+
+function commands.wait ()
+  local before = now()
+  vm:kill()
+  assert(vm:wait())
+  local took = now() - before
+  vm:close()
+  return "total", microseconds(took)
+end
+
+function commands.attach (path)
+  client = fc.client(path)
+  return "total", "0"
+end
+
+function commands.socket ()
+  return "path", vm.socket_path
+end
+
+function commands.get (n)
+  local took, api = {}, client or vm.api
+  local began = cpu()
+  for i = 1, tonumber(n) do
+    local before = now()
+    local info = api:get_instance_info()
+    took[i] = now() - before
+    assert(info.vmm_version)
+  end
+  local spent = (cpu() - began) / n
+  return "p50", microseconds(sample.quantile(took, 0.5)), "p90", microseconds(sample.quantile(took, 0.9)),
+    "p99", microseconds(sample.quantile(took, 0.99)), "cpu", ("%.3f"):format(spent * 1e6)
+end
+
+function commands.many (n)
+  local configs = {}
+  for i = 1, tonumber(n) do
+    configs[i] = config()
+  end
+  local before, began = now(), cpu()
+  local vms
+  fc.run(function ()
+    vms = fc.map(configs, fc.boot, { limit = #configs })
+  end)
+  local took, spent = now() - before, cpu() - began
+  fc.run(function ()
+    fc.map(vms, function (each) return each:close() end, { limit = #configs })
+  end)
+  assert(next(vms.errors) == nil, next(vms.errors) and tostring(select(2, next(vms.errors))))
+  return "total", microseconds(took), "cpu", microseconds(spent / n)
+end
+
+local function median_of (n, fn, after)
+  local took = {}
+  for i = 1, n do
+    local before = now()
+    local result = fn()
+    took[i] = now() - before
+    if after then
+      after(result)
+    end
+  end
+  return microseconds(sample.quantile(took, 0.5))
+end
+
+-- One thing at a time, as a start does it.
+function commands.parts (n)
+  local files, steps = core.files, fc.handlers
+  local directory = WORK .. "/parts"
+  local machine = fc.new(config())
+  local checked = require "firecracker.config".check(config())
+  local body = checked.drives[1]
+  n = tonumber(n)
+  local function remove ()
+    assert(files.remove_directory(directory))
+  end
+  local parts = {
+    "check_config", median_of(n, function () return require "firecracker.config".check(config()) end),
+    "load_flow", median_of(n, function () return fc.flow "boot" end),
+    "validate", median_of(n, function ()
+      steps.validate.network_cfg(machine)
+      steps.validate.cfg(machine)
+    end),
+    "run_directory", median_of(n, function ()
+      assert(files.mkdir_private(WORK))
+      assert(files.mkdir(directory))
+    end, remove),
+    "encode_body", median_of(n, function () return core.json.encode(body) end),
+  }
+  assert(files.mkdir(directory))
+  table.move({
+    "log_files", median_of(n, function ()
+      assert(files.create(directory .. "/vmm.log"))
+      files.open(directory .. "/stderr.log", "w"):close()
+    end, function ()
+      files.unlink(directory .. "/vmm.log")
+      files.unlink(directory .. "/stderr.log")
+    end),
+    "remove_directory", median_of(n, remove, function ()
+      assert(files.mkdir(directory))
+      for _, name in ipairs { "vmm.log", "stderr.log", "api.sock" } do
+        assert(files.create(directory .. "/" .. name))
+      end
+    end),
+  }, 1, 4, #parts + 1, parts)
+  remove()
+  return table.unpack(parts)
+end
+
+for line in io.lines() do
+  local command, argument = line:match "^(%S+)%s*(%S*)"
+  io.write(table.concat({ commands[command](argument) }, " "), "\n")
+  io.flush()
+end

@@ -1,0 +1,299 @@
+-- The figures: what the library takes against the smallest supervisor (floor.c) and against one bare libcurl handle (the
+-- same, with libcurl), one after the other in turn, pair by pair. Prints one table and keeps all samples as JSON.
+-- `make bench` runs it. Nothing here passes or fails.
+-- Environment: BENCH (directory of the built programs), FIRECRACKER, GUESTS, INSTALLED (a tree made by `make install`),
+-- PAIRS (default 100).
+
+local core = require "firecracker.core"
+local fc = require "firecracker"
+local sample = require "spec.bench.sample"
+
+local BENCH <const> = assert(os.getenv "BENCH", "run by `make bench`")
+local GUESTS <const>, INSTALLED <const> = os.getenv "GUESTS", os.getenv "INSTALLED"
+local REAL <const> = os.getenv "FIRECRACKER"
+local STUB <const> = BENCH .. "/stubvmm"
+local PAIRS <const> = math.max(60, math.tointeger(os.getenv "PAIRS") or 100)
+local SETTLE <const> = 0.003     -- seconds between two measurements
+local WORK <const> = "/dev/shm/firecracker-lua-bench"   -- memory, as /run is
+
+local function shell (command, ...)
+  local pipe <close> = assert(io.popen(command:format(...)))
+  return pipe:read "a"
+end
+
+---------------------------------------------------------------------------------------------------
+-- Workers: programs that measure one thing when told to.
+---------------------------------------------------------------------------------------------------
+
+local COMMANDS <const> = {
+  ours = "lua5.4 spec/bench/ours.lua",
+  floor = BENCH .. "/floor -s",
+  no_seccomp = BENCH .. "/floor",
+  curl = BENCH .. "/easy -s",
+}
+
+local worker = {}
+worker.__index = worker
+
+local function numbers (line)
+  local result = {}
+  for name, value in line:gmatch "(%S+) (%S+)" do
+    result[name] = tonumber(value) or value
+  end
+  return result
+end
+
+function worker.open (kind, vmm, kernel)
+  local fifo = WORK .. "/commands." .. kind
+  os.remove(fifo)
+  assert(core.files.mkfifo(fifo))
+  local replies = assert(io.popen(("FIRECRACKER='%s' KERNEL='%s/%s' DRIVE='%s/drive.img' WORK='%s' exec %s <'%s'")
+    :format(vmm, GUESTS, kernel, BENCH, WORK, COMMANDS[kind], fifo)))
+  return setmetatable({ kind = kind, replies = replies, commands = assert(io.open(fifo, "w")) }, worker)
+end
+
+function worker:ask (command)
+  fc.sleep(SETTLE)
+  self.commands:write(command, "\n")
+  self.commands:flush()
+  return numbers(assert(self.replies:read(), self.kind .. " failed"))
+end
+
+---------------------------------------------------------------------------------------------------
+-- Runs: in turn, the order turned by one each round. Samples are kept by the run's name, who, command and field.
+---------------------------------------------------------------------------------------------------
+
+local samples = {}
+
+local function keep (run, who, command, values)
+  for field, value in pairs(values) do
+    local name = ("%s.%s.%s"):format(who, command, field)
+    samples[run] = samples[run] or {}
+    local list = samples[run][name] or {}
+    samples[run][name] = list
+    list[#list + 1] = value
+  end
+end
+
+local function of (run, who, command, field)
+  local list = assert(samples[run][("%s.%s.%s"):format(who, command, field)], run .. " has no such samples")
+  return list
+end
+
+-- measure(who) returns { command = values, … } of one round.
+local function interleave (run, rounds, people, measure)
+  io.stderr:write(("%s, %d rounds …\n"):format(run, rounds))
+  for round = -1, rounds do    -- two to warm up
+    for turn = 1, #people do
+      local who = people[(turn + round) % #people + 1]
+      for command, values in pairs(measure(who)) do
+        if round > 0 then
+          keep(run, who, command, values)
+        end
+      end
+    end
+  end
+end
+
+local function with_workers (kinds, vmm, kernel, fn)
+  local workers <close> = setmetatable({}, { __close = function (all)
+    for _, each in pairs(all) do
+      each.commands:close()   -- all first: a worker started later holds the earlier ones' pipes as well
+    end
+    for _, each in pairs(all) do
+      each.replies:close()
+    end
+  end })
+  for _, kind in ipairs(kinds) do
+    workers[kind] = worker.open(kind, vmm, kernel)
+  end
+  fn(workers)
+end
+
+local function measure_stub ()
+  with_workers({ "ours", "floor", "curl" }, STUB, "test/idle.elf", function (workers)
+    interleave("stub", PAIRS, { "ours", "floor", "curl" }, function (who)
+      local start, stop = workers[who]:ask "start", workers[who]:ask "stop"
+      local again, wait = workers[who]:ask "start", workers[who]:ask "wait"
+      return { start = start, stop = stop, start_again = again, wait = wait }
+    end)
+    interleave("stub, 50 at once", 10, { "ours", "floor" }, function (who)
+      return { many = workers[who]:ask "many 50" }
+    end)
+    samples.parts = workers.ours:ask "parts 500"
+  end)
+end
+
+local function measure_real ()
+  with_workers({ "ours", "floor", "curl", "no_seccomp" }, REAL, "test/idle.elf", function (workers)
+    interleave("real", PAIRS, { "ours", "floor", "no_seccomp" }, function (who)
+      local start = workers[who]:ask "start timed"
+      start.without = start.total - start.instance_start
+      return { start = start, stop = workers[who]:ask "stop" }
+    end)
+    workers.ours:ask "start"
+    local path = workers.ours:ask("socket").path
+    workers.floor:ask("attach " .. path)
+    workers.curl:ask("attach " .. path)
+    interleave("requests", PAIRS, { "ours", "floor", "curl" }, function (who)
+      return { get = workers[who]:ask "get 200" }
+    end)
+    workers.ours:ask "stop"
+  end)
+end
+
+local function measure_processes ()
+  local what = {
+    nothing = "lua5.4 spec/bench/process.lua nothing", libcurl = "lua5.4 spec/bench/process.lua libcurl",
+    library = "lua5.4 spec/bench/process.lua library", boot = "lua5.4 spec/bench/process.lua boot",
+    fclua = ("env LUA_PATH='%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua;;' %s/bin/fclua --version")
+      :format(INSTALLED, INSTALLED, INSTALLED),
+  }
+  local given = ("KERNEL='%s/hello.elf' DRIVE='%s/drive.img' WORK='%s'"):format(GUESTS, BENCH, WORK)
+  interleave("processes", PAIRS, { "nothing", "libcurl", "library", "boot", "fclua" }, function (who)
+    return { run = numbers((shell("%s %s/usage %s", given, BENCH, what[who]):gsub("^fclua %S+\n", ""))) }
+  end)
+end
+
+---------------------------------------------------------------------------------------------------
+-- The table
+---------------------------------------------------------------------------------------------------
+
+local function line (what, figure, goal, met)
+  print(("%-52s %26s  %10s  %s"):format(what, figure, goal or "", met == nil and "" or met and "met" or "missed"))
+end
+
+local function at (share, list)
+  return sample.quantile(list, share)
+end
+
+local function percentiles (list)
+  return ("%.0f %.0f %.0f µs"):format(at(0.5, list), at(0.9, list), at(0.99, list))
+end
+
+-- The median of the ratios pair by pair, against its goal.
+local function ratio_line (what, ours, theirs, goal)
+  local got = at(0.5, sample.ratios(ours, theirs))
+  line(what, ("%.2fx"):format(got), ("<= %.2fx"):format(goal), got <= goal)
+end
+
+local function both (command, field)
+  return of("stub", "ours", command, field), of("stub", "floor", command, field), of("stub", "curl", command, field)
+end
+
+local function share_above (list, limit)
+  local n = 0
+  for _, value in ipairs(list) do
+    n = n + (value > limit and 1 or 0)
+  end
+  return n * 100 / #list
+end
+
+local function report_stub ()
+  print "On the stub, which answers at once: the supervisor alone (p50 p90 p99)"
+  local ours, floor, curl = both("start", "total")
+  line("  start: ours", percentiles(ours))
+  line("  start: floor", percentiles(floor))
+  line("  start: floor with libcurl", percentiles(curl))
+  ratio_line("  start, ours / floor", ours, floor, 1.10)
+  line("  start, floor with libcurl / floor", ("%.2fx"):format(at(0.5, sample.ratios(curl, floor))))
+  local p90 = at(0.9, ours) / at(0.9, floor)
+  line("  start, p90 of ours / p90 of floor", ("%.2fx"):format(p90), "<= 1.50x", p90 <= 1.5)
+  line("  starts above 2 ms: ours, floor", ("%.1f %%, %.1f %%"):format(share_above(ours, 2000), share_above(floor, 2000)))
+  for _, command in ipairs { "wait", "stop" } do
+    local mine, theirs = both(command, "total")
+    line(("  %s, cleaned up: ours"):format(command), percentiles(mine))
+    line(("  %s, cleaned up: floor"):format(command), percentiles(theirs))
+    ratio_line(("  %s, ours / floor"):format(command), mine, theirs, 1.2)
+  end
+  local run = "stub, 50 at once"
+  line("  50 at once, all run: ours, floor", ("%.1f, %.1f ms"):format(at(0.5, of(run, "ours", "many", "total")) / 1e3,
+    at(0.5, of(run, "floor", "many", "total")) / 1e3))
+  line("  50 at once, CPU each: ours, floor", ("%.0f, %.0f µs"):format(at(0.5, of(run, "ours", "many", "cpu")),
+    at(0.5, of(run, "floor", "many", "cpu"))))
+end
+
+local PARTS <const> = {
+  { "check_config", "check and copy the configuration" }, { "load_flow", "read and run the flow's script" },
+  { "validate", "look for kernel and drive" }, { "run_directory", "make the run directory" },
+  { "log_files", "make the VMM's log and stderr files" },
+  { "encode_body", "encode a request's body" }, { "remove_directory", "(stop) remove the run directory" },
+}
+
+local function report_parts ()
+  print "What a start does and the floor does not (p50)"
+  for _, part in ipairs(PARTS) do
+    line("  " .. part[2], ("%.1f µs"):format(samples.parts[part[1]]))
+  end
+  local seccomp = at(0.5, of("real", "floor", "start", "without")) - at(0.5, of("real", "no_seccomp", "start", "without"))
+  line("  seccomp filters, in the VMM (floor with and without)", ("%.0f µs"):format(seccomp))
+end
+
+local function report_real ()
+  print "On the real VMM (p50 p90 p99)"
+  local ours, floor = of("real", "ours", "start", "without"), of("real", "floor", "start", "without")
+  line("  start without InstanceStart: ours", percentiles(ours))
+  line("  start without InstanceStart: floor", percentiles(floor))
+  ratio_line("  start without InstanceStart, ours / floor", ours, floor, 1.12)
+  line("  start: ours", percentiles(of("real", "ours", "start", "total")))
+  for _, who in ipairs { "ours", "curl", "floor" } do
+    local name = ({ ours = "ours, decoded", curl = "bare libcurl handle", floor = "floor" })[who]
+    line("  GET /: " .. name, ("%.1f %.1f %.1f µs"):format(at(0.5, of("requests", who, "get", "p50")),
+      at(0.5, of("requests", who, "get", "p90")), at(0.5, of("requests", who, "get", "p99"))))
+    line("  GET /, CPU: " .. name, ("%.1f µs"):format(at(0.5, of("requests", who, "get", "cpu"))))
+  end
+  ratio_line("  GET /, p50, ours / libcurl", of("requests", "ours", "get", "p50"), of("requests", "curl", "get", "p50"), 1.05)
+  ratio_line("  GET /, CPU, ours / libcurl", of("requests", "ours", "get", "cpu"), of("requests", "curl", "get", "cpu"), 1.25)
+end
+
+local function report_processes ()
+  print "A whole Lua process (p50)"
+  local cpu, rss = {}, {}
+  for _, who in ipairs { "nothing", "libcurl", "library", "boot" } do
+    cpu[who], rss[who] = of("processes", who, "run", "cpu"), of("processes", who, "run", "rss")
+    line("  " .. ({ nothing = "the interpreter", libcurl = "libcurl loaded and initialised", library = "firecracker loaded",
+      boot = "boots the small guest to its exit" })[who],
+      ("%.1f ms, %.1f MiB"):format(at(0.5, cpu[who]) / 1e3, at(0.5, rss[who]) / 1024))
+  end
+  local function above (a, b, factor)
+    local list = {}
+    for i = 1, #a do
+      list[i] = (a[i] - b[i]) / factor
+    end
+    return at(0.5, list)
+  end
+  line("  libcurl itself", ("%.1f ms, %.1f MiB"):format(above(cpu.libcurl, cpu.nothing, 1e3), above(rss.libcurl, rss.nothing, 1024)))
+  local more_cpu, more_rss = above(cpu.boot, cpu.libcurl, 1e3), above(rss.boot, rss.libcurl, 1024)
+  line("  the boot above libcurl: CPU", ("%.2f ms"):format(more_cpu), "<= 2.5 ms", more_cpu <= 2.5)
+  line("  the boot above libcurl: memory", ("%.2f MiB"):format(more_rss), "<= 1.5 MiB", more_rss <= 1.5)
+  local version = at(0.5, of("processes", "fclua", "run", "cpu")) / 1e3
+  line("  fclua --version: CPU", ("%.2f ms"):format(version), "<= 6 ms", version <= 6)
+  samples.installed_bytes = tonumber(shell("find '%s' -type f -printf '%%s\\n' | awk '{ n += $1 } END { print n }'", INSTALLED))
+  line("  installed size", ("%.0f KB"):format(samples.installed_bytes / 1000), "<= 400 KB", samples.installed_bytes <= 400000)
+end
+
+local function main ()
+  os.execute(("mkdir -p -m 700 '%s' && truncate -s 4M '%s/drive.img'"):format(WORK, BENCH))
+  samples.host = {
+    date = os.date "!%Y-%m-%dT%H:%MZ", pairs = PAIRS, cores = tonumber(shell "nproc"), kernel = shell "uname -r":match "%S+",
+    processor = shell "sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1":match "[^\n]*",
+    firecracker = shell("'%s' --version", REAL):match "v(%S+)", load = shell "cat /proc/loadavg":match "%S+",
+  }
+  measure_stub()
+  measure_real()
+  measure_processes()
+  local host = samples.host
+  print(("%s, %d cores (%s), Linux %s, Firecracker %s, load %s, %d pairs"):format(host.date, host.cores, host.processor,
+    host.kernel, host.firecracker, host.load, PAIRS))
+  report_stub()
+  report_parts()
+  report_real()
+  report_processes()
+  local path = ("%s/%s.json"):format(BENCH, host.date)
+  local file <close> = assert(io.open(path, "w"))
+  file:write(core.json.encode(samples), "\n")
+  print("all samples: " .. path)
+  os.execute(("rm -rf '%s'"):format(WORK))
+end
+
+main()

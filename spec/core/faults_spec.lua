@@ -1,0 +1,227 @@
+-- Every entry point of the C core while one allocation (of ours, of cJSON, of Lua), or one request to the
+-- kernel, fails: each in turn. Whatever comes of it, nothing is lost and the same call works again.
+
+local fds = require "spec.support.fds"
+local server = require "spec.support.server"
+
+require "firecracker.core.http"
+require "spec.support.faults".install()
+local faults = require "spec.support.faults"
+
+local function children ()
+  local pid = io.open "/proc/self/stat":read "n"
+  local file <close> = assert(io.open(("/proc/self/task/%d/children"):format(pid)))
+  return file:read "a"
+end
+
+-- What may be raised, or returned as err, for a call that failed.
+local EXPECTED <const> = {
+  -- cJSON does not tell a text it has no memory for from a wrong one
+  c = { "out of memory$", "Cannot allocate memory$", "^http: ", "^json: not valid JSON" },
+  lua = { "^not enough memory$" },
+  kernel = { "Too many open files$", "No space left on device$", "Cannot allocate memory$", "Resource temporarily unavailable$" },
+}
+
+local function expected (kind, message)
+  for _, pattern in ipairs(EXPECTED[kind]) do
+    if message == true or message:find(pattern) then
+      return true
+    end
+  end
+end
+
+-- Functions in which things are asked of the core, made to run in a state of their own: no upvalues. The outer one runs
+-- undisturbed, with the argument; the inner one is what is failed, until no call is left to fail.
+local function exhaust (kind, least, fn, argument)
+  local chunk, n = string.dump(fn), 0
+  for _ = 1, 2 do    -- what the libraries make once
+    assert.same({ true, true, false, 0, 0 }, { faults.run("nothing", 0, chunk, argument) }, "undisturbed")
+  end
+  while true do
+    n = n + 1
+    fds.remember()
+    local before = children()
+    local first, second, fired, blocks, bytes = faults.run(kind, n, chunk, argument)
+    local at = ("%s call %d: "):format(kind, n)
+    assert(first == true or fired, at .. tostring(first))
+    assert(expected(kind, first), at .. "raised " .. tostring(first))
+    assert(second == true, at .. "the next time: " .. tostring(second))
+    assert(blocks == 0 and bytes == 0, ("%s%d blocks of C and %d bytes of Lua lost"):format(at, blocks, bytes))
+    assert(children() == before, at .. "a child is left")
+    fds.compare()
+    if not fired then
+      break
+    end
+  end
+  assert(n > least, ("only %d calls to fail"):format(n - 1))
+end
+
+-- name -> the least numbers of failures of each kind, so that an entry that is not reached does not pass; the function
+local ENTRIES <const> = {
+  { "opening the module", { lua = 100, kernel = 1 }, function ()
+    return function () require "firecracker.core" end
+  end },
+  { "opening it again", { lua = 50 }, function ()
+    require "firecracker.core"
+    return function ()
+      package.loaded["firecracker.core"] = nil
+      require "firecracker.core"
+    end
+  end },
+  { "files", { c = 3, lua = 10, kernel = 5 }, function ()
+    local files = require "firecracker.core".files
+    local name = os.tmpname()
+    os.remove(name)
+    return function ()
+      files.remove_directory(name)
+      assert(files.mkdir_private(name))
+      assert(files.mkfifo(name .. "/fifo"))
+      assert(files.create(name .. "/file"))
+      local file <close> = assert(files.open(name .. "/file", "r+"))
+      local again <close> = assert(files.reopen(0))
+      local dir <close> = assert(files.open(name, "r"))
+      assert(files.tail("/proc/self/../../etc/passwd", 100))
+      assert(files.absolute "a/b/../c")
+      assert(files.look(name) and file:number() + again:number() + dir:number() > 0)
+      assert(files.random_hex(32))
+      assert(files.unlink(name .. "/file"))
+      assert(files.remove_directory(name))
+    end
+  end },
+  { "a pseudo-terminal", { lua = 2, kernel = 1 }, function ()
+    local files = require "firecracker.core".files
+    return function ()
+      local master, slave = assert(files.open_pty())
+      master:close()
+      slave:close()
+    end
+  end },
+  { "encoding JSON", { c = 20, lua = 4 }, function ()
+    local json = require "firecracker.core".json
+    local value = { name = ("x"):rep(300), list = { 1, 2.5, true, json.null, json.array() }, nested = { { a = {} } } }
+    return function () assert(json.encode(value)) end
+  end },
+  { "decoding JSON", { c = 15, lua = 10 }, function ()
+    local json = require "firecracker.core".json
+    local text = '{"name":"' .. ("x"):rep(300) .. '","list":[1,2.5,true,null,[]],"nested":[{"a":{}}]}'
+    return function ()
+      assert(json.decode(text, { null = false }))
+      assert(not json.decode(text .. "x"))
+    end
+  end },
+  { "a process", { lua = 10, kernel = 3 }, function ()
+    local core = require "firecracker.core"
+    local null = core.files.open("/dev/null", "r+")
+    local reactor = core.reactor()
+    return function ()
+      local process <close> = assert(core.process.spawn { path = "/bin/true", argv = { "true" }, environment = { "A=b" },
+        cwd = "/", stdio = { null, null, null }, no_file = 64 })
+      while not process:poll() do
+        assert(reactor:step())
+      end
+      assert(process:signal "TERM")
+      for _ in reactor.fired, reactor do end
+    end
+  end },
+  { "timers", { c = 2, lua = 40 }, function ()
+    local reactor = require "firecracker.core".reactor()
+    return function ()
+      local list = {}
+      for i = 1, 40 do
+        list[i] = assert(reactor:timer())
+        list[i]:arm(i % 2)
+      end
+      assert(reactor:step())
+      while reactor:fired() do end
+      for _, timer in ipairs(list) do
+        timer:close()
+      end
+    end
+  end },
+  { "the descriptor for other loops", { kernel = 2 }, function ()
+    local reactor = require "firecracker.core".reactor()
+    return function () assert(reactor:pollfd()) end
+  end },
+  { "signals", { lua = 3, kernel = 2 }, function ()
+    local core = require "firecracker.core"
+    return function ()
+      local signals <close> = assert(core.signals.open { "USR1" })
+      assert(signals:key() and not signals:next())
+    end
+  end },
+  { "a stream", { c = 1, lua = 4, kernel = 2 }, function ()
+    local core = require "firecracker.core"
+    local name, long = os.tmpname(), ("c"):rep(2000)
+    os.remove(name)
+    return function ()
+      core.files.unlink(name)
+      assert(core.files.mkfifo(name))
+      local writer <close> = assert(io.open(name, "r+"))
+      local stream <close> = assert(core.stream.open(assert(core.files.open(name, "r+"))))
+      os.remove(name)
+      writer:write("a\nb\n", long)
+      writer:flush()
+      assert(core.reactor():step())
+      local line, err = stream:line()
+      assert(line == "a", err)
+      assert(stream:read())
+    end
+  end },
+  { "a watch", { lua = 1, kernel = 3 }, function ()
+    local core = require "firecracker.core"
+    return function ()
+      local watch <close> = assert(core.watch.open("/", "proc"))
+      assert(watch:appeared())
+    end
+  end },
+}
+
+describe("with one call failing,", function ()
+  for _, entry in ipairs(ENTRIES) do
+    local name, kinds, fn = table.unpack(entry)
+    for kind, least in pairs(kinds) do
+      it(("%s (%s)"):format(name, kind), function ()
+        exhaust(kind, least, fn)
+      end)
+    end
+  end
+
+  describe("requests", function ()
+    local function requests (argument)
+      local kind, path = argument:match "^(%a+):(.*)$"
+      local core, http = require "firecracker.core", require "firecracker.core.http"
+      local reactor, bodies = core.reactor(), { false, "{}", ("x"):rep(5000) }
+      local function finish (request)
+        local deadline = core.now() + 1
+        while request:result() == false do
+          assert(reactor:step(deadline))
+          assert(core.now() < deadline, "no outcome")
+        end
+        assert(assert(request:result()) == 200)
+      end
+      local other = assert(assert(http.client(reactor, path)):request())
+      assert(other:start("GET", "/other"))
+      if kind ~= "kernel" then    -- memory may run out for its reply; a refused connection is nothing to it
+        finish(other)
+      end
+      return function ()
+        local client <close> = assert(http.client(reactor, path))
+        local request <close> = assert(client:request())
+        for _, body in ipairs(bodies) do
+          assert(request:start(body and "PUT" or "GET", "/", body or nil))
+          finish(request)
+          while reactor:fired() do end
+        end
+        finish(other)
+      end
+    end
+
+    for kind, least in pairs { c = 5, lua = 5, kernel = 3 } do
+      it(kind, function ()
+        server({ { text = server.reply(200, ("y"):rep(1000)), after = 0.01 } }, function (s)
+          exhaust(kind, least, requests, kind .. ":" .. s.path)
+        end, "/" .. ("d"):rep(150))
+      end)
+    end
+  end)
+end)
