@@ -92,8 +92,8 @@ describe("make install", function ()
         end
       end
       assert(io.open(root .. "firecracker/guest/init.c")):close()
-      out, status = sh(("LUA_PATH='%s?.lua;%s?/init.lua;;' LUA_CPATH='%s/usr/lib/lua/5.4/?.so;;' %s/usr/bin/fclua guest build /proc/nowhere")
-        :format(root, root, dir, q))
+      out, status = sh(("LUA_PATH='%s?.lua;%s?/init.lua;;' LUA_CPATH='%s/usr/lib/lua/5.4/?.so;;' " ..
+        "%s/usr/bin/fclua guest build /proc/nowhere"):format(root, root, dir, q))
       assert.matches("mkdir: [^\n]*/proc/nowhere", out)    -- it is the script that refuses
       assert.equal(1, status)
     end)

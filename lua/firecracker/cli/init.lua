@@ -4,14 +4,7 @@
 
 local version = require "firecracker.version"
 
-<<<<<<< HEAD
--- In the order of --help. Each: `name`, `summary`, `usage`, `define(command)`, `main(options)` that returns the exit
--- status; `arguments = true` where words after `--` are taken.
-local COMMANDS <const> = {}
-for i, file in ipairs { "run", "check", "copy", "guest" } do
-  COMMANDS[i] = require("firecracker.cli." .. file)
-=======
-local FILES <const> = { "run", "check", "copy" }   -- in the order of --help
+local FILES <const> = { "run", "check", "copy", "guest" }   -- in the order of --help
 
 -- Each: `name`, `summary`, `usage`, `define(command)`, `main(options)` that returns the exit status; `arguments = true`
 -- where words after `--` are taken.
@@ -21,7 +14,6 @@ local function commands ()
     list[i] = require("firecracker.cli." .. file)
   end
   return list
->>>>>>> 534cba41994d8c2293197f1ee0199bc83d11af9f
 end
 
 local EPILOG <const> = [[
