@@ -39,6 +39,7 @@ http_c := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http 
 
 modules := $(BUILD)/firecracker/core.so $(BUILD)/firecracker/core/http.so
 flows   := $(patsubst scripts/%,$(BUILD)/lua/firecracker/flows/%,$(wildcard scripts/*.lua))
+builder := $(BUILD)/lua/firecracker/guest/build
 guests  := $(BUILD)/guest/hello.elf \
            $(patsubst spec/support/guests/%.S,$(BUILD)/guest/test/%.elf,$(wildcard spec/support/guests/*.S))
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
@@ -47,7 +48,7 @@ objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 .PHONY: all env guest support test asan valgrind fuzz mutate bench api-check lint doc install clean
 .DELETE_ON_ERROR:
 
-all: $(modules) $(flows)
+all: $(modules) $(flows) $(builder)
 
 $(BUILD)/firecracker/core.so:      $(patsubst %.c,$(BUILD)/obj/%.o,$(core_c))
 $(BUILD)/firecracker/core/http.so: $(patsubst %.c,$(BUILD)/obj/%.o,$(http_c))
@@ -67,6 +68,11 @@ $(BUILD)/obj/%.o: %.c
 
 # A link, so that the flow in the tree is the one that runs.
 $(BUILD)/lua/firecracker/flows/%.lua: scripts/%.lua
+	@mkdir -p $(@D)
+	ln -sfr $< $@
+
+# The script finds init.c beside itself, where the link leads.
+$(builder): scripts/guest/build
 	@mkdir -p $(@D)
 	ln -sfr $< $@
 
@@ -177,9 +183,10 @@ doc:
 	$(LUA) scripts/fclua api --markdown > $(BUILD)/doc/api.md
 
 install: all
-	install -d '$(DESTDIR)$(LUADIR)/firecracker/flows' '$(DESTDIR)$(LIBDIR)/firecracker/core' '$(DESTDIR)$(BINDIR)'
+	install -d $(foreach d,$(LUADIR)/firecracker/flows $(LUADIR)/firecracker/guest $(LIBDIR)/firecracker/core $(BINDIR),'$(DESTDIR)$(d)')
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' ';'
 	install -m 644 scripts/*.lua '$(DESTDIR)$(LUADIR)/firecracker/flows'
+	install -m 644 scripts/guest/build scripts/guest/init.c '$(DESTDIR)$(LUADIR)/firecracker/guest'
 	install -s -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
 	install -s -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
 	install -m 755 scripts/fclua '$(DESTDIR)$(BINDIR)'

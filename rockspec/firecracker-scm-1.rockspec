@@ -49,6 +49,7 @@ build = {
     ["firecracker.cli.check"] = "lua/firecracker/cli/check.lua",
     ["firecracker.cli.copy"] = "lua/firecracker/cli/copy.lua",
     ["firecracker.cli.flags"] = "lua/firecracker/cli/flags.lua",
+    ["firecracker.cli.guest"] = "lua/firecracker/cli/guest.lua",
     ["firecracker.cli.report"] = "lua/firecracker/cli/report.lua",
     ["firecracker.cli.run"] = "lua/firecracker/cli/run.lua",
     ["firecracker.config"] = "lua/firecracker/config/init.lua",
@@ -145,7 +146,11 @@ build = {
       libraries = { "curl" },
     },
   },
-  install = { bin = { fclua = "scripts/fclua" } },
+  install = {
+    bin = { fclua = "scripts/fclua" },
+    -- beside the modules, under their own names: what `fclua guest build` runs
+    lua = { ["firecracker.guest.build"] = "scripts/guest/build", ["firecracker.guest.init"] = "scripts/guest/init.c" },
+  },
 }
 
 test = { type = "command", script = "spec/run.lua" }

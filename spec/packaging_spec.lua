@@ -69,7 +69,9 @@ describe("the rockspec", function ()
       local q = sh.quote(dir)
       local out, status = sh("cp -r csrc lua scripts rockspec LICENSE " .. q .. " && cd " .. q ..
         " && unset LUA_PATH LUA_CPATH LUA_PATH_5_4 LUA_CPATH_5_4" ..
-        " && LUAROCKS_CONFIG=rockspec/debian.lua luarocks --lua-version 5.4 --tree tree make && tree/bin/fclua --version")
+        " && LUAROCKS_CONFIG=rockspec/debian.lua luarocks --lua-version 5.4 --tree tree make && tree/bin/fclua --version" ..
+        " && cd tree/share/lua/5.4/firecracker/guest && cmp build ../../../../../../scripts/guest/build" ..
+        " && cmp init.c ../../../../../../scripts/guest/init.c")
       assert(status == 0, (out:gsub("gcc [^\n]*\n", "")))
     end)
   end)
@@ -89,9 +91,11 @@ describe("make install", function ()
           assert(package.searchpath(name, dir .. "/usr/lib/lua/5.4/?.so"))
         end
       end
-      out, status = sh(("LUA_PATH='%s?.lua;%s?/init.lua;;' LUA_CPATH='%s/usr/lib/lua/5.4/?.so;;' %s/usr/bin/fclua --version")
-        :format(root, root, dir, q))
-      assert(status == 0, out)
+      assert(io.open(root .. "firecracker/guest/init.c")):close()
+      out, status = sh(("LUA_PATH='%s?.lua;%s?/init.lua;;' LUA_CPATH='%s/usr/lib/lua/5.4/?.so;;' " ..
+        "%s/usr/bin/fclua guest build /proc/nowhere"):format(root, root, dir, q))
+      assert.matches("mkdir: [^\n]*/proc/nowhere", out)    -- it is the script that refuses
+      assert.equal(1, status)
     end)
   end)
 end)

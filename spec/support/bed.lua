@@ -26,7 +26,7 @@ end
 
 --- A path that is taken by nothing, in a directory that is there.
 function bed.scratch (name)
-  return ("/tmp/firecracker-lua-spec-%s-%s"):format(core.files.random_hex(4), name)
+  return ("%s/firecracker-lua-spec-%s-%s"):format(os.getenv "TMPDIR" or "/tmp", core.files.random_hex(4), name)
 end
 
 --- Write a file and return its path.
@@ -48,10 +48,10 @@ function bed.collector ()
   return function (bytes) parts[#parts + 1] = bytes end, function () return table.concat(parts) end
 end
 
---- Wait until a condition holds; fails after ten seconds.
-function bed.eventually (condition, what)
+--- Wait until a condition holds; fails after ten seconds, or as many as given.
+function bed.eventually (condition, what, seconds)
   local loop = require "firecracker.loop"
-  local deadline = core.now() + 10
+  local deadline = core.now() + (seconds or 10)
   repeat
     local value = condition()
     if value then

@@ -13,10 +13,10 @@ local function own_pid ()
 end
 
 --- A run directory of the specs' own.
-leaks.run_dir = "/tmp/firecracker-lua-spec-" .. own_pid()
+leaks.run_dir = ("%s/firecracker-lua-spec-%s"):format(os.getenv "TMPDIR" or "/tmp", core.files.random_hex(4))
 
 --- What the names of links made by the specs begin with.
-leaks.links = ("fcs%x"):format(own_pid())
+leaks.links = "fcs" .. core.files.random_hex(3)
 
 local COMMAND = [[
 pid=%d

@@ -1,0 +1,194 @@
+-- Real Linux guests, those of scripts/guest/build: what the specs in spec/linux share.
+-- One guest is booted and snapshotted, the first time it is wanted; most specs get a restored one. Its devices are named
+-- relative to the machine's directory, so that many can be restored at once.
+
+local bed = require "spec.support.bed"
+local core = require "firecracker.core"
+local fc = require "firecracker"
+local leaks = require "spec.support.leaks"
+local loop = require "firecracker.loop"
+local sh = require "spec.support.sh"
+
+local files = core.files
+local linux = {}
+
+local root = assert(files.absolute ".")
+local DIALER <const> = root .. "/spec/support/dial.py"
+local COMMAND_PORT <const>, ECHO_PORT <const> = 52, 53
+local PATIENCE <const> = 120    -- seconds; a nested host is ten times slower, and may share its machine
+
+-- Each byte of the kernel's log is an exit of the guest's.
+local QUIET <const> = "console=ttyS0 reboot=k panic=1 quiet loglevel=0 8250.nr_uarts=1 i8042.noaux i8042.nomux"
+
+--- Path of a file of the guest's: vmlinux, initrd, rootfs.ext4.
+function linux.path (name)
+  return root .. "/build/guest/" .. name
+end
+
+local function has_virtualisation ()
+  for line in io.lines "/proc/cpuinfo" do
+    if line:find "^flags" then
+      return line:find "%f[%w]vmx%f[%W]" or line:find "%f[%w]svm%f[%W]"
+    end
+  end
+end
+
+--- Why no Linux guest can run here; nil when one can. A /dev/kvm that has no VMX or SVM below it emulates a stock kernel
+-- instruction by instruction, and fails.
+function linux.missing ()
+  local kvm <close> = io.open("/dev/kvm", "r+")
+  if not kvm then
+    return "no usable /dev/kvm here"
+  elseif not has_virtualisation() then
+    return "this machine's KVM runs no Linux guest; scripts/test takes the nested host"
+  elseif not files.look(linux.path "vmlinux") then
+    return "no Linux guest in build/guest: run scripts/guest/build"
+  end
+end
+
+local skip
+
+--- Around every spec of a block: look for leaks. `pending` is busted's, for `need`.
+function linux.check (before_each, after_each, teardown, pending)
+  skip = pending
+  leaks.check(before_each, after_each, teardown)
+end
+
+--- Skip the spec that is running where no Linux guest can run. All that makes a guest begins with it.
+function linux.need ()
+  local reason = linux.missing()
+  if reason then
+    skip(reason)
+  end
+end
+
+--- A configuration of a Linux guest; fields of `more` go on top.
+function linux.config (more)
+  linux.need()
+  local config = {
+    run_dir = leaks.run_dir,
+    boot_source = { kernel_image_path = linux.path "vmlinux", initrd_path = linux.path "initrd", boot_args = QUIET },
+    timeouts = { start = PATIENCE, request = PATIENCE, shutdown = PATIENCE, stop = 2 * PATIENCE },
+  }
+  for key, value in pairs(more or {}) do
+    config[key] = value
+  end
+  return config
+end
+
+local function copy (from, to)
+  local out, status = sh(("cp --sparse=always %s %s"):format(sh.quote(from), sh.quote(to)))
+  assert(status == 0, out)
+end
+
+local function request (vm, verb, path, body)
+  return assert(vm.api:request(verb, path, body))
+end
+
+---------------------------------------------------------------------------------------------------
+-- What a guest says
+---------------------------------------------------------------------------------------------------
+
+--- Wait until a console's text holds a pattern.
+function linux.await (text, pattern)
+  local deadline = core.now() + PATIENCE
+  while not text():find(pattern) do
+    if core.now() > deadline then
+      error(("'%s' never came; the console's end: %s"):format(pattern, text():sub(-500)), 2)
+    end
+    loop.sleep(0.02)
+  end
+end
+
+-- `vm:dial` will take this helper's place.
+local function dial (vm, seconds, ...)
+  local path = ("%s/dial-%s"):format(vm.directory, files.random_hex(4))
+  local null <close> = assert(files.open("/dev/null", "r"))
+  local out <close> = assert(files.open(path .. ".out", "w"))
+  local err <close> = assert(files.open(path .. ".err", "w"))
+  local argv = { "/usr/bin/python3", "-SE", DIALER, vm.directory .. "/vsock", ... }
+  local process <close> = assert(core.process.spawn { path = argv[1], argv = argv, environment = {}, stdio = { null, out, err } })
+  local deadline = core.now() + seconds + PATIENCE
+  while not process:poll() do
+    assert(loop.park(deadline, process:key()) or process:poll(), "dial.py does not end")
+  end
+  local _, status = process:poll()
+  if status ~= 0 then
+    return nil, bed.read(path .. ".err")
+  end
+  return bed.read(path .. ".out")
+end
+
+--- Run a shell command in the guest: its output and its exit status, or nil and what is wrong.
+function linux.run (vm, command, seconds)
+  seconds = seconds or PATIENCE
+  local text, problem = dial(vm, seconds, tostring(COMMAND_PORT), tostring(seconds), command)
+  if not text then
+    return nil, problem
+  end
+  local output, status = text:match "^(.*)%[exit (%d+)%]\n$"
+  if not output then
+    return nil, "the guest's answer has no end: " .. text
+  end
+  return output, math.tointeger(tonumber(status))
+end
+
+--- What the guest's echo port makes of a text.
+function linux.echo (vm, text)
+  return dial(vm, PATIENCE, tostring(ECHO_PORT), tostring(PATIENCE), text, tostring(#text + 1))
+end
+
+---------------------------------------------------------------------------------------------------
+-- The one guest
+---------------------------------------------------------------------------------------------------
+
+local add_devices = fc.handler("spec.AddDevices", function (vm)
+  bed.write(vm.directory .. "/data", ("from the host\n" .. ("\0"):rep(1 << 20)):sub(1, 1 << 20))
+  request(vm, "PUT", "/drives/data", { drive_id = "data", path_on_host = "data", is_root_device = false, is_read_only = false })
+  request(vm, "PUT", "/vsock", { guest_cid = 3, uds_path = "vsock" })
+  request(vm, "PUT", "/entropy", {})
+  request(vm, "PUT", "/balloon", { amount_mib = 0, deflate_on_oom = false, stats_polling_interval_s = 1 })
+end)
+
+--- Boot a guest with a drive `data`, a vsock, entropy and a balloon; returns when its ports answer.
+function linux.boot ()
+  local console, text = bed.collector()
+  local flow = assert(fc.flow "boot"):insert_before("fcinit.StartInstance", add_devices)
+  local vm = assert(fc.boot(linux.config { console = console }, flow))
+  linux.await(text, "guest ready")
+  return vm, text
+end
+
+local snapshot
+
+-- Its directory, which goes when the specs end.
+local function take_snapshot ()
+  local directory = bed.scratch "snapshot"
+  assert(files.mkdir(directory))
+  snapshot = setmetatable({ directory = directory }, { __gc = function () files.remove_directory(directory) end })
+  local vm <close> = linux.boot()
+  assert(vm:pause())
+  request(vm, "PUT", "/snapshot/create",
+    { snapshot_type = "Full", snapshot_path = directory .. "/state", mem_file_path = directory .. "/memory" })
+  copy(vm.directory .. "/data", directory .. "/data")
+end
+
+-- `vm:snapshot` and the flow of scripts/restore.lua will take this step's place.
+local load_snapshot = fc.handler("spec.LoadSnapshot", function (vm)
+  local directory = snapshot.directory
+  copy(directory .. "/data", vm.directory .. "/data")
+  request(vm, "PUT", "/snapshot/load", { snapshot_path = directory .. "/state", resume_vm = true,
+    mem_backend = { backend_type = "File", backend_path = directory .. "/memory" } })
+  vm.phase = "running"
+end)
+
+--- The one guest, as it was when its ports answered, in a machine of its own.
+function linux.restore ()
+  linux.need()
+  if not snapshot then
+    take_snapshot()
+  end
+  return assert(fc.boot(linux.config(), fc.flow { validation = {}, fcinit = { fc.handlers.fcinit.start_vmm, load_snapshot } }))
+end
+
+return linux
