@@ -1,7 +1,6 @@
 -- Every section of a configuration reaches the VMM by a step of the default flow, in an order that the VMM takes.
 
 local client = require "firecracker.api.client"
-local config = require "firecracker.config"
 local fc = require "firecracker"
 local operations = require "firecracker.api.operations"
 
@@ -9,8 +8,8 @@ local operations = require "firecracker.api.operations"
 local function run_steps (settings, release)
   local fake <close> = assert(fc.testing.fake_vmm { release = release })
   local api <close> = client.new(fake.path)
-  local vm = { id = "spec", config = config.check(settings), api = api, phase = "vmm", directory = "/nowhere",
-               defer = function () end }
+  local vm <close> = assert(fc.new(settings))
+  vm.api, vm.phase, vm.directory = api, "vmm", "/nowhere"
   local flow, started = assert(fc.flow "boot"), false
   for _, step in ipairs(flow.fcinit) do
     if started and step.name ~= "fcinit.CreateLogFilesHandler" then
