@@ -44,9 +44,9 @@ for _, release in ipairs { "1.12.1", "1.16.1" } do
   describe("replaying the exchanges with " .. release .. ", the fake", function ()
     local rows, servers, snapshots, replayed, left = replay.rows(release), {}, {}, 0, {}
 
-    local function server_of (session)
-      servers[session] = servers[session] or server(replay.options(release, session, snapshots))
-      return servers[session]
+    local function server_of (process)
+      servers[process] = servers[process] or server(replay.options(release, process, snapshots))
+      return servers[process]
     end
 
     it("gives each recorded status, message and body", function ()
@@ -55,13 +55,13 @@ for _, release in ipairs { "1.12.1", "1.16.1" } do
         local reason = replay.left_out(row)
         if reason then
           left[reason] = (left[reason] or 0) + 1
-        elseif row.session then
+        elseif row.process then
           replayed = replayed + 1
-          local got = server_of(row.session)(request_of(row))
+          local got = server_of(row.process)(request_of(row))
           local status, body = tonumber(got:match "^HTTP/1.1 (%d+)"), got:match "\r\n\r\n(.*)$"
           local deprecated = got:find("Deprecation: true", 1, true) ~= nil
           if status ~= row.status or sorted(body) ~= sorted(row.reply or "") or deprecated ~= (row.deprecated == true) then
-            wrong[#wrong + 1] = ("%d: %s: %s %s %s\n  recorded %d %s%s\n  fake     %d %s%s"):format(i, row.session, row.method,
+            wrong[#wrong + 1] = ("%d: %s: %s %s %s\n  recorded %d %s%s\n  fake     %d %s%s"):format(i, row.process, row.method,
               row.path, (row.body or ""):sub(1, 120), row.status, row.deprecated and "deprecated " or "", row.reply or "",
               status, deprecated and "deprecated " or "", body)
           end

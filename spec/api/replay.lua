@@ -1,5 +1,5 @@
 --- The recorded exchanges with real VMMs, for the specs of the fake one.
--- replay.rows(release): the recording, in its order. A row of one session: `method`, `path`, `body`, `status`, `reply`,
+-- replay.rows(release): the recording, in its order. A row of one process: `method`, `path`, `body`, `status`, `reply`,
 -- `deprecated`, `exit`; of raw bytes: `case`, `raw`, `reply`, `closed`, `then_raw`, `then_reply`
 -- replay.world(release): what the recorded host was like, for the fake
 -- replay.left_out(row): why a row is not replayed; nil when it is
@@ -73,7 +73,7 @@ function replay.world (release)
   }
 end
 
--- Why lines are left out: by session or case, and what of the row.
+-- Why lines are left out: by process or case, and what of the row.
 local HOST <const> = "depends on the host's memory, processor or files"
 local LEFT_OUT <const> = {
   { "start memory 16 TiB", HOST }, { "start memory 1 MiB", HOST }, { "start 2M pages without a pool", HOST },
@@ -88,8 +88,8 @@ end
 
 function replay.left_out (row)
   local starts = row.path == "/actions" or row.path == "/"
-  if row.session and LEFT_OUT[row.session] and starts then
-    return LEFT_OUT[row.session]
+  if row.process and LEFT_OUT[row.process] and starts then
+    return LEFT_OUT[row.process]
   elseif row.path == "/drives/h28" or row.path == "/drives/h0" then
     return "the thirty drives before it are not in the recording"
   elseif row.raw and (row.raw:find("bytes)...", 1, true) or (row.reply .. (row.then_raw or "")):find("bytes)...", 1, true)) then
@@ -105,21 +105,21 @@ function replay.left_out (row)
   end
 end
 
---- The fake VMM of a session: what is peculiar to it.
-function replay.options (release, session, snapshots)
+--- The fake VMM of a process: what is peculiar to it.
+function replay.options (release, process, snapshots)
   local world = replay.world(release)
   local address = release == "1.12.1" and "Address in use (os error 98)" or "Address already in use (os error 98)"
-  if session == "load-stale-vsock" then
+  if process == "load-stale-vsock" then
     world[STALE] = { restore = (release == "1.12.1" and "Failed to restore MMIO device: Cannot restore devices: "
       or "Failed to restore devices: Error restoring MMIO devices: ") ..
       "VsockUnixBackend: Error binding to the host-side Unix socket: " .. address }
   end
   local ids = { pre = "probe-1", running = "probe-2", http = "probe-http" }
   return {
-    release = release, world = world, snapshots = snapshots, pci = session == "pci", drivers = session ~= "running-bare",
-    id = ids[session] or session:find "^start" and "probe-start" or session:find "^load" and "probe-load"
-      or session == "restored" and "probe-load" or "probe",
-    limit = session == "limits" and 100 or 51200, mmds_limit = session == "limits" and 50 or 51200,
+    release = release, world = world, snapshots = snapshots, pci = process == "pci", drivers = process ~= "running-bare",
+    id = ids[process] or process:find "^start" and "probe-start" or process:find "^load" and "probe-load"
+      or process == "restored" and "probe-load" or "probe",
+    limit = process == "limits" and 100 or 51200, mmds_limit = process == "limits" and 50 or 51200,
   }
 end
 

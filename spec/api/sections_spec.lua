@@ -1,17 +1,15 @@
 -- Every section of a configuration reaches the VMM by a step of the default flow, in an order that the VMM takes.
 
 local client = require "firecracker.api.client"
-local config = require "firecracker.config"
 local fc = require "firecracker"
 local operations = require "firecracker.api.operations"
-local verbs = require "firecracker.machine.verbs"
 
 -- The steps between the VMM's start and the guest's, on a machine that is none.
 local function run_steps (settings, release)
   local fake <close> = assert(fc.testing.fake_vmm { release = release })
   local api <close> = client.new(fake.path)
-  local vm = setmetatable({ id = "spec", config = config.check(settings), api = api, phase = "vmm", state = "vmm",
-                            directory = "/nowhere", defer = function () end }, { __index = verbs.methods })
+  local vm <close> = assert(fc.new(settings))
+  vm.api, vm.phase, vm.directory = api, "vmm", "/nowhere"
   local flow, started = assert(fc.flow "boot"), false
   for _, step in ipairs(flow.fcinit) do
     if started and step.name ~= "fcinit.CreateLogFilesHandler" then

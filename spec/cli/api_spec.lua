@@ -52,12 +52,14 @@ describe("fclua api", function ()
 
   -- In this process, whose loop serves the fake.
   local function ask (fake, words)
-    local printed, print_of = {}, print
+    local printed, print_of, stderr = {}, print, io.stderr
     _G.print = function (text) printed[#printed + 1] = text end
+    rawset(io, "stderr", { write = function () end })
     table.move({ "-s", fake.path }, 1, 2, #words + 1, words)
     table.insert(words, 1, "api")
     local ok, status = pcall(require "firecracker.cli", words)
     _G.print = print_of
+    rawset(io, "stderr", stderr)
     assert(ok, status)
     return status, table.concat(printed, "\n")
   end
