@@ -7,9 +7,10 @@
 # make valgrind   the specs of the C core that start no process, under valgrind
 # make fuzz       libFuzzer on what the world sends: FUZZ_SECONDS=… each
 # make mutate     breaks lines of the code one at a time: the specs must notice each
+# make api-check SWAGGER=file   the table of the API against a swagger file of Firecracker's, at its release
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
 # make bench      the figures, against the smallest supervisor; PAIRS=60 or more
-# make doc        the reference, into build/doc
+# make doc        the reference, into build/doc; Firecracker's API as the table has it, in api.md
 # make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
 # Only scripts/setup (by way of `make test`) reaches for the network.
 
@@ -44,7 +45,7 @@ guests  := $(BUILD)/guest/hello.elf \
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
 objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
 
-.PHONY: all env guest support test asan valgrind fuzz mutate bench lint doc install clean
+.PHONY: all env guest support test asan valgrind fuzz mutate bench api-check lint doc install clean
 .DELETE_ON_ERROR:
 
 all: $(modules) $(flows) $(builder)
@@ -145,6 +146,9 @@ mutate:
 	cd $(BUILD)/mutate && eval "$$($(MAKE) -s BUILD=build env)" && PATH="$$PATH:$(abspath $(BUILD))/vmm" \
 	  $(LUA) spec/support/mutate.lua spec/mutations.lua
 
+api-check:
+	$(LUA) scripts/api-check '$(SWAGGER)'
+
 # What is measured is the optimised tree; the stub is static, as Firecracker is.
 bench := $(abspath $(BUILD))/bench
 bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage)
@@ -165,7 +169,7 @@ $(bench)/%:
 	$(CC) -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(libs)
 
 lint: all
-	$(LUACHECK) -q lua scripts scripts/fclua spec rockspec
+	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  -D'__has_include(x)=1' -Icsrc csrc
 	printf '%s\n' $(sort $(core_c) $(http_c)) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \
@@ -176,6 +180,7 @@ lint: all
 
 doc:
 	$(LDOC) --dir $(BUILD)/doc .
+	$(LUA) scripts/fclua api --markdown > $(BUILD)/doc/api.md
 
 install: all
 	install -d $(foreach d,$(LUADIR)/firecracker/flows $(LUADIR)/firecracker/guest $(LIBDIR)/firecracker/core $(BINDIR),'$(DESTDIR)$(d)')

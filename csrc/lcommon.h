@@ -50,6 +50,7 @@ int fc_check_signal (lua_State *L, int index, int argument);
 int fc_open_fd (lua_State *L);
 int fc_open_files (lua_State *L);
 int fc_open_json (lua_State *L);
+int fc_open_listener (lua_State *L);
 int fc_open_process (lua_State *L);
 int fc_open_reactor (lua_State *L);
 int fc_open_signals (lua_State *L);

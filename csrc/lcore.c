@@ -22,10 +22,10 @@ static int core_now (lua_State *L) {
 
 LUAMOD_API __attribute__ ((visibility("default"))) int luaopen_firecracker_core (lua_State *L) {
   static const luaL_Reg parts[] = {{"fd", fc_open_fd},           {"files", fc_open_files},
-                                   {"json", fc_open_json},       {"process", fc_open_process},
-                                   {"reactor", fc_open_reactor}, {"signals", fc_open_signals},
-                                   {"stream", fc_open_stream},   {"watch", fc_open_watch},
-                                   {NULL, NULL}};
+                                   {"json", fc_open_json},       {"listener", fc_open_listener},
+                                   {"process", fc_open_process}, {"reactor", fc_open_reactor},
+                                   {"signals", fc_open_signals}, {"stream", fc_open_stream},
+                                   {"watch", fc_open_watch},     {NULL, NULL}};
   luaL_checkversion(L);
   lua_newtable(L);
   for (const luaL_Reg *part = parts; part->name; part++) {

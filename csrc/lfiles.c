@@ -224,6 +224,7 @@ static int files_absolute (lua_State *L) {
 What is at a path; a symbolic link is looked at itself.
 @function files.look
 @string path
+@bool[opt=false] follow look at what a link leads to
 @treturn[1] table `type` ("file", "directory", "link", "fifo", "socket", "character", "block"), `size` (bytes),
 `mode` (permission bits), `uid`, `gid`, `device`, `inode`, `mtime` (seconds)
 @return[2] nil
@@ -234,7 +235,7 @@ static int files_look (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct stat st;
   fc_error err;
-  if (fc_files_look(path, &st, &err) < 0)
+  if (fc_files_look(path, lua_toboolean(L, 2), &st, &err) < 0)
     return fc_fail(L, &err);
   const char *type = S_ISREG(st.st_mode)    ? "file"
                      : S_ISDIR(st.st_mode)  ? "directory"

@@ -112,6 +112,27 @@ static int stream_fill (lua_State *L) {
 }
 
 /***
+Send bytes to the other end of a socket, as many as go at once.
+@function stream:send
+@string bytes
+@treturn[1] integer how many went; 0: there is no room yet
+@return[2] nil
+@return[2] err
+@see send(2)
+*/
+static int stream_send (lua_State *L) {
+  fc_stream *s = check_stream(L);
+  size_t n;
+  const char *bytes = luaL_checklstring(L, 2, &n);
+  fc_error err;
+  ssize_t sent = fc_stream_send(s, bytes, n, &err);
+  if (sent < 0)
+    return fc_fail(L, &err);
+  lua_pushinteger(L, sent);
+  return 1;
+}
+
+/***
 Stop reading and close the descriptor; closing twice is no error.
 @function stream:close
 */
@@ -122,8 +143,8 @@ static int stream_close (lua_State *L) {
 
 int fc_open_stream (lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"key", stream_key},   {"read", stream_read},   {"line", stream_line},
-      {"fill", stream_fill}, {"close", stream_close}, {NULL, NULL}};
+      {"key", stream_key},   {"read", stream_read}, {"line", stream_line},
+      {"fill", stream_fill}, {"send", stream_send}, {"close", stream_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", stream_close}, {"__close", stream_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", stream_open}, {NULL, NULL}};
   fc_new_metatable(L, STREAM_BOX, methods, metamethods);

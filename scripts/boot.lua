@@ -19,10 +19,16 @@ return fc.flow {
     fcinit.create_log_files,           -- the VMM opens them, it does not make them
     fcinit.bootstrap_logging,          -- first, so that the log holds what follows
     fcinit.create_machine,             -- vCPUs and memory
+    fcinit.configure_cpu,              -- after the machine: a template of its own wins
     fcinit.create_boot_source,         -- kernel, initrd, command line
+    fcinit.configure_serial,
     fcinit.attach_drives,
+    fcinit.attach_pmem,
     fcinit.create_network_interfaces,
     fcinit.add_vsocks,
+    fcinit.add_balloon,                -- within the machine's memory, so after it
+    fcinit.add_entropy,
+    fcinit.add_memory_hotplug,
     fcinit.config_mmds,                -- names interfaces, so after them
     fcinit.start_instance,             -- the guest runs from here
   },

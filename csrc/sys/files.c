@@ -177,8 +177,8 @@ int fc_files_absolute (const char *path, fc_buffer *out, fc_error *err) {
   return 0;
 }
 
-int fc_files_look (const char *path, struct stat *st, fc_error *err) {
-  if (lstat(path, st) < 0)
+int fc_files_look (const char *path, bool follow, struct stat *st, fc_error *err) {
+  if ((follow ? stat(path, st) : lstat(path, st)) < 0)
     return fc_error_system(err, errno, "cannot look at %s", path);
   return 0;
 }

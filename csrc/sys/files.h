@@ -6,6 +6,7 @@
 #include "buffer.h"
 #include "error.h"
 
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -35,8 +36,8 @@ int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err
 /* An absolute form of a path: the working directory is put before a relative one, "." and empty parts go;
  * ".." stays, as a link may stand before it. Appended to out. */
 int fc_files_absolute (const char *path, fc_buffer *out, fc_error *err);
-/* What is at a path, the link itself where it is one. @see lstat(2) */
-int fc_files_look (const char *path, struct stat *st, fc_error *err);
+/* What is at a path; of a link, itself or what it leads to. @see stat(2) */
+int fc_files_look (const char *path, bool follow, struct stat *st, fc_error *err);
 /* Whether this process may use it: mode as R_OK|W_OK|X_OK, with the effective ids; follows links.
  * @see faccessat(2) */
 int fc_files_access (const char *path, int mode, fc_error *err);

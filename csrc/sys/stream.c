@@ -1,9 +1,10 @@
-/* stream: see stream.h. @see read(2), fifo(7), pty(7) */
+/* stream: see stream.h. @see read(2), send(2), fifo(7), pty(7) */
 #include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { READ_SIZE = 4096, READS_AT_ONCE = 16 };
@@ -66,6 +67,13 @@ int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, fc_error 
     return -1;
   }
   return 0;
+}
+
+ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err) {
+  ssize_t sent = send(s->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent >= 0)
+    return sent;
+  return errno == EAGAIN || errno == EINTR ? 0 : fc_error_system(err, errno, "cannot send");
 }
 
 void fc_stream_take (fc_stream *s, size_t n) {

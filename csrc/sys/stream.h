@@ -24,6 +24,8 @@ int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, fc_error 
 void fc_stream_close (fc_stream *s);
 /* Read what there is without waiting. */
 void fc_stream_fill (fc_stream *s);
+/* Send bytes to the other end of a socket: how many went, 0 when there is no room. @see send(2) */
+ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err);
 /* Forget n bytes that were looked at; reading goes on when there is room again. */
 void fc_stream_take (fc_stream *s, size_t n);
 /* Length of the first line with its newline; of all that is left once the end has come or the buffer

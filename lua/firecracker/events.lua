@@ -4,6 +4,7 @@
 -- - `step` (info): `phase` "begin", "end" or "fail", `name`, `list`, `elapsed` seconds, `err`
 -- - `spawn` (debug): `pid`, `argv`
 -- - `request` (debug): `operation`, `status`, `elapsed`, `err`; at trace also `body` and `reply`, secrets included
+-- - `warning` (warn): `message`; the VMM's `release` is known to do wrong what `operation` asks for
 -- - `exit` (info): `exited`, `signal` or `unknown`
 -- - `undo` (debug; error when one failed): `undone` names, `errors`
 -- - `console`, `logger`, `metrics` (error): a function of the user's failed, `err`

@@ -3,14 +3,18 @@
 -- @module firecracker
 
 local api_client = require "firecracker.api.client"
+local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
+local drives = require "firecracker.drives"
 local errors = require "firecracker.errors"
 local flow = require "firecracker.flow"
 local handler = require "firecracker.handler"
 local handlers = require "firecracker.handlers"
+local kernel_args = require "firecracker.kernel_args"
 local loop = require "firecracker.loop"
 local machine = require "firecracker.machine"
 local many = require "firecracker.loop.many"
+local rate_limiter = require "firecracker.rate_limiter"
 local version = require "firecracker.version"
 
 if core.version ~= version.string then
@@ -22,6 +26,10 @@ local fc = {
   version = version,
   handlers = handlers,
   handler = handler.new,
+  config = { load = config_file.load, dump = config_file.dump },
+  drives = drives,
+  kernel_args = kernel_args.new,
+  rate_limiter = rate_limiter.new,
   null = core.json.null,
   loop = loop,
   run = loop.run, spawn = loop.spawn, sleep = loop.sleep,
@@ -53,7 +61,7 @@ end
 
 --- Make a machine; nothing is started or created.
 -- @tparam table config
--- @tparam[opt="boot"] table|string wanted a flow, its name or its path
+-- @tparam[opt="boot"] table|string wanted a flow, its name or its path; or options: `flow`, and `via`: "api" or "config_file"
 -- @treturn[1] table vm
 -- @return[2] nil
 -- @treturn[2] err
@@ -61,7 +69,7 @@ fc.new = machine.new
 
 --- Make a machine and start it.
 -- @tparam table config
--- @tparam[opt="boot"] table|string wanted a flow, its name or its path
+-- @tparam[opt="boot"] table|string wanted a flow, its name or its path; or options: `flow`, and `via`: "api" or "config_file"
 -- @treturn[1] table vm, its guest running
 -- @return[2] nil
 -- @treturn[2] err with `handler`, `done`, `undone`
@@ -75,13 +83,20 @@ end
 
 --- A client of the API at a socket, without a machine.
 -- @tparam string path
--- @tparam[opt] table options `timeout` in seconds
+-- @tparam[opt] table options `timeout` in seconds, `log` (function of an event)
 -- @treturn table client; close it
 function fc.client (path, options)
   if type(path) ~= "string" then
     errors.raise(2, { code = "usage", message = ("client: path expected, got %s"):format(type(path)) })
   end
-  return api_client.new(path, { timeout = options and options.timeout })
+  return api_client.new(path, { timeout = options and options.timeout, log = options and options.log })
 end
 
-return fc
+-- What only some programs need is loaded when it is asked for.
+local LATER <const> = { testing = "firecracker.testing" }
+
+return setmetatable(fc, { __index = function (self, name)
+  local module = LATER[name] and require(LATER[name])
+  rawset(self, name, module)
+  return module
+end })

@@ -20,7 +20,7 @@ describe("fclua check", function ()
     assert.equal(0, status)
     assert.matches("^flow %S*flows/boot.lua\nvalidation\n", out)
     assert.matches("\n   1  validate.NetworkCfg +%S+handlers/validate.lua:%d+\n", out)
-    assert.matches("\n  12  fcinit.StartInstance +%S+handlers/fcinit.lua:%d+\n$", out)
+    assert.matches("\n  18  fcinit.StartInstance +%S+handlers/fcinit.lua:%d+\n$", out)
   end)
 
   it("hands the script its arguments and runs no step", function ()

@@ -59,7 +59,8 @@ describe("#kvm fclua run", function ()
     end
     assert.equal("validate.NetworkCfg validate.Cfg spec.Setup fcinit.SetupNetwork fcinit.SetupKernelArgs " ..
       "fcinit.StartVMM fcinit.CreateLogFilesHandler fcinit.BootstrapLogging fcinit.CreateMachine " ..
-      "fcinit.CreateBootSource fcinit.AttachDrives fcinit.CreateNetworkInterfaces fcinit.AddVsocks " ..
+      "fcinit.ConfigureCPU fcinit.CreateBootSource fcinit.ConfigureSerial fcinit.AttachDrives fcinit.AttachPmem " ..
+      "fcinit.CreateNetworkInterfaces fcinit.AddVsocks fcinit.AddBalloon fcinit.AddEntropy fcinit.AddMemoryHotplug " ..
       "fcinit.ConfigMmds fcinit.StartInstance the guest ended total", table.concat(names, " "))
   end)
 

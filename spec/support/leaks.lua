@@ -32,7 +32,7 @@ find '%s' -mindepth 1 2>/dev/null | sort
 section mounts
 cut -d' ' -f5 /proc/$pid/mountinfo | sort
 section links
-ls /sys/class/net | grep -v '^fcs' # those of other runs
+ls /sys/class/net | grep -v '^fc'   # those of other runs
 ls /sys/class/net | grep '^%s'
 section cgroups
 find /sys/fs/cgroup -maxdepth 5 -type d -path '*firecracker*' 2>/dev/null | sort

@@ -1,12 +1,15 @@
---- A client of Firecracker's API at a Unix socket: one method for each operation, and `request` for any other.
+--- A client of Firecracker's API at a Unix socket: one method for each operation of the table, and `request`, which lets
+-- anything pass. A method refuses what the VMM's release lacks and what the guest's state forbids before it sends.
 -- Requests share kept connections; several at a time are possible from several tasks. libcurl is loaded at the first
 -- request, or by `prepare`. It knows nothing of processes: whoever owns one says, by `gone`, why a connection broke.
 -- @module firecracker.api.client
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local gate = require "firecracker.api.gate"
 local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
+local phases = require "firecracker.api.phases"
 
 local client = {}
 
@@ -21,6 +24,9 @@ local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3
 -- @tparam string path of the API socket; may be longer than a socket address
 -- @tparam[opt] table options `timeout` (seconds for a request that gives none, default 60), `log` (function of an event),
 -- `trace` (true: with bodies),
+-- `release` (function that gives the VMM's release; absent: the VMM is asked when it matters, once), `state` (function that
+-- gives the guest's state, "vmm", "running" or "paused"), `moved` (function, called with the state that a request brought
+-- about), `who` (names the machine in errors),
 -- `gone` (function: `err` when the server's process is known to be dead, else nil), `starting` (true: the server may
 -- still be on its way to listen, so a refused connection is tried again)
 -- @treturn table client; close it
@@ -32,6 +38,10 @@ function client.new (path, options)
     log = options.log,
     trace = options.trace,
     gone = options.gone,
+    release = options.release,
+    state = options.state,
+    moved = options.moved,
+    who = options.who,
     starting = options.starting,
     idle = {},      -- requests to be used again, each as `take` returns it
     running = {},   -- those in use, as a set
@@ -136,6 +146,14 @@ local function send (self, use, method, path, body, deadline)
   end
 end
 
+-- The operations that move the guest to another state, by request.
+local MOVES <const> = {}
+for _, operation in ipairs(operations) do
+  if operation.moves then
+    MOVES[operation.method .. " " .. operation.path] = operation.moves
+  end
+end
+
 local DECODING <const> = { null = false }
 
 local function decode (text)
@@ -163,7 +181,7 @@ local function judge (operation, status, text)
     or text:match '"error"%s*:%s*"([^"]*)"'   -- its parser's own errors are not valid JSON
     or text
   return nil, errors.new {
-    code = "api", operation = operation, status = status, fault_message = fault,
+    code = "api", operation = operation, status = status, fault_message = fault, hint = phases.hint(fault),
     message = ("%s: %s (status %d)"):format(operation, fault, status),
   }
 end
@@ -198,6 +216,11 @@ function methods:request (method, path, body, options)
   if status then
     self.starting = nil
     value, err = judge(operation, status, reply)
+    local moves = value and self.moved and MOVES[operation]
+    local state = moves and phases.after(moves, body)
+    if state then
+      self.moved(state)
+    end
   elseif reply == "timeout" then
     err = timed_out(operation, core.now() - began, cause)
   else
@@ -239,8 +262,72 @@ end
 metatable.__close = methods.close
 metatable.__gc = methods.close
 
+-- The VMM's release; nil when it cannot be learned: then the VMM has the word.
+local function learn (self, options)
+  if self.known_release == nil then
+    local found
+    if self.release then
+      found = self.release()
+    else
+      local reply, err = self:request("GET", "/version", nil, options)
+      if not reply and err.code ~= "api" then
+        return nil       -- the request itself will say why
+      end
+      found = reply and reply.firecracker_version
+    end
+    self.known_release = found or false
+  end
+  return self.known_release or nil
+end
+
+-- Tell of what this release has wrong, once.
+local function warn (self, gated, release)
+  for _, record in ipairs(gate.warnings(gated, release)) do
+    self.warned = self.warned or {}
+    if self.log and not self.warned[record] then
+      self.warned[record] = true
+      self.log { event = "warning", level = "warn", operation = record.operation, release = release,
+                 message = ("Firecracker %s: %s (%s fixes it)"):format(release, record.what, record.fixed) }
+    end
+  end
+end
+
+-- The error of what the VMM's release lacks.
+local function lacking (self, gated, body, options)
+  local release = gate.asks(gated, body) and learn(self, options)
+  if not release then
+    return nil
+  end
+  warn(self, gated, release)
+  local found = gate.check(gated, body, release, options and options.at)
+  return found and errors.new(found)
+end
+
+-- The error of a request that the guest's state forbids. The VMM has the last word on that state: somebody else may
+-- have moved it.
+local function out_of_phase (self, operation, body, options)
+  local phase, state = phases.of(operation, body), self.state()
+  if not phase or phases.fits(phase, state) then
+    return nil
+  end
+  local reply = self:request("GET", "/", nil, options)
+  local actual = reply and phases.OF_VMM[reply.state]
+  if actual and actual ~= state then
+    state = actual
+    if self.moved then
+      self.moved(actual)
+    end
+    if phases.fits(phase, state) then
+      return nil
+    end
+  end
+  return errors.new { code = "state", operation = operation.name, state = state,
+                      message = phases.say(operation, phase, state, self.who or tostring(self)) }
+end
+
 for _, operation in ipairs(operations) do
   local prefix, field, suffix = operation.path:match "^(.-)({[%w_]+})(.*)$"
+  local phased = operation.phase ~= "any"
   methods[operation.name] = function (self, ...)
     local path, body, options = operation.path, ...
     if field then
@@ -252,10 +339,16 @@ for _, operation in ipairs(operations) do
       end
       path = prefix .. id .. suffix
     end
-    if operation.body then
-      return self:request(operation.method, path, body, options)
+    if not operation.body then
+      body, options = nil, body
     end
-    return self:request(operation.method, path, nil, field and options or body)
+    local gated = gate.of(operation)
+    local err = gated and lacking(self, gated, body, options)
+      or phased and self.state and out_of_phase(self, operation, body, options)
+    if err then
+      return nil, err
+    end
+    return self:request(operation.method, path, body, options)
   end
 end
 

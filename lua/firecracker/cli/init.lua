@@ -4,7 +4,7 @@
 
 local version = require "firecracker.version"
 
-local FILES <const> = { "run", "check", "copy", "guest" }   -- in the order of --help
+local FILES <const> = { "run", "check", "copy", "guest", "api" }   -- in the order of --help
 
 -- Each: `name`, `summary`, `usage`, `define(command)`, `main(options)` that returns the exit status; `arguments = true`
 -- where words after `--` are taken.

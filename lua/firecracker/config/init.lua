@@ -4,6 +4,7 @@
 -- @module firecracker.config
 
 local errors = require "firecracker.errors"
+local host = require "firecracker.host"
 local rules = require "firecracker.config.rules"
 local schema = require "firecracker.config.schema"
 local text = require "firecracker.text"
@@ -150,7 +151,7 @@ function containers.list (value, field, place)
   if values.outside(count, field) then
     expect(place, values.range(field, "item"), count)
   end
-  return result
+  return count == 0 and require("firecracker.core").json.array(result) or result   -- no empty object when it is sent
 end
 
 function containers.map (value, field, place)
@@ -237,6 +238,10 @@ function walk (value, field, above, key)
     expect(place, values.expected(field), "nil")
   elseif field.later then
     refuse(place, "not supported by this version (%s)", version.string)
+  end
+  local arch = field.arch or field.enum_arch and field.enum_arch[value]
+  if arch and arch ~= host.arch() then
+    refuse(place, "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
   end
   local container = containers[field.type]
   if container and type(value) ~= "table" then

@@ -87,6 +87,75 @@ function rules.even (value, key, other, certain, except)
   end
 end
 
+--- Exactly one of two fields is there.
+-- @tparam table value
+-- @tparam string key asked for when neither is
+-- @tparam string other
+function rules.exactly (value, key, other)
+  if value[key] ~= nil and value[other] ~= nil then
+    return "." .. other, ("not allowed beside %s"):format(key)
+  elseif value[key] == nil and value[other] == nil then
+    return "." .. key, "table expected, got nil"
+  end
+end
+
+--- The number `key`, where given, is a power of two.
+-- @tparam table value
+-- @tparam string key
+function rules.power_of_two (value, key)
+  local number = value[key]
+  if number and number & (number - 1) ~= 0 then
+    return "." .. key, ("a power of two expected, got %d"):format(number)
+  end
+end
+
+--- The number `key` is a multiple of the number `unit`, and at least that.
+-- @tparam table value
+-- @tparam string key
+-- @tparam string unit
+-- @tparam ?int absent what `key` is taken for where it is left out
+-- @tparam int unit_absent the same of `unit`
+function rules.multiple (value, key, unit, absent, unit_absent)
+  local number, step = value[key] or absent, value[unit] or unit_absent
+  if number < step or number % step ~= 0 then
+    return "." .. key, ("a multiple of %s (%d) expected, got %d"):format(unit, step, number)
+  end
+end
+
+--- A number in text, with the prefix 0x or 0b.
+-- @tparam string value
+-- @tparam int bits it fits into
+function rules.number (value, bits)
+  local digits = value:match "^0x0*(%x*)$"
+  local width = digits and #digits * 4
+  if not digits then
+    digits = value:match "^0b0*([01]*)$"
+    width = digits and #digits
+  end
+  if not digits or #value < 3 or width > bits then
+    return "", ("a number of %d bits with the prefix 0x or 0b expected, got '%s'"):format(bits, value)
+  end
+end
+
+--- A pattern of bits in text: 0, 1 and x, right-aligned.
+-- @tparam string value
+-- @tparam int bits it fits into
+function rules.bitmap (value, bits)
+  local digits = value:gsub("^0b", ""):gsub("_", "")
+  if #digits > bits or not digits:find "^[01x]*$" then
+    return "", ("at most %d characters 0, 1 and x expected, got '%s'"):format(bits, value)
+  end
+end
+
+--- The number of a KVM capability in text.
+-- @tparam string value
+function rules.capability (value)
+  local digits = value:match "^!?(%d+)$"
+  if not digits or #digits > 10 or tonumber(digits) > 0xffffffff then
+    return "", ("a decimal number, perhaps behind !, expected, got '%s'"):format(value)
+  end
+end
+
 --- Each name in the list `section.key` is the `id` of a table in the list `others`.
 -- @tparam table config
 -- @tparam string section
@@ -102,6 +171,39 @@ function rules.listed (config, section, key, others, id)
     if not known[name] then
       return (".%s.%s[%d]"):format(section, key, i), ("no '%s' in %s"):format(name, others)
     end
+  end
+end
+
+--- The number `section.key` is at most the number `other.limit`.
+-- @tparam table config
+-- @tparam string section
+-- @tparam string key
+-- @tparam string other
+-- @tparam string limit
+function rules.at_most (config, section, key, other, limit)
+  local number, most = config[section] and config[section][key], config[other][limit]
+  if number and number > most then
+    return (".%s.%s"):format(section, key), ("at most %s.%s (%d) expected, got %d"):format(other, limit, most, number)
+  end
+end
+
+--- Two lists of devices have one root device between them.
+-- @tparam table config
+-- @tparam string first
+-- @tparam string first_key
+-- @tparam string second
+-- @tparam string second_key
+function rules.one_root (config, first, first_key, second, second_key)
+  local function root_of (list, key)
+    for i, item in ipairs(config[list] or {}) do
+      if item[key] then
+        return i
+      end
+    end
+  end
+  local taken, at = root_of(first, first_key), root_of(second, second_key)
+  if taken and at then
+    return (".%s[%d].%s"):format(second, at, second_key), ("true already in %s[%d]"):format(first, taken)
   end
 end
 

@@ -12,105 +12,64 @@
 -- - `min`, `max`: of a number, or of a list's length; `max_bytes` of a string
 -- - `enum`, with `ignore_case`; `pattern` and `key_pattern` (a map's keys), in words in `expected` and `key_expected`
 -- - `rules`: what concerns several fields at once, each `{ name, arguments… }` of @{firecracker.config.rules}
+-- - `model` is Firecracker's name for it, and `absent`, `nullable`, `width`, `since`, `deprecated` … are its facts, see
+--   @{firecracker.api.models}; `arch` and `enum_arch` refuse what another processor has
 --
--- Names and limits of Firecracker's sections are those of its API, release 1.12.
+-- Firecracker's sections are those of the models: only what is ours stands here.
 -- @module firecracker.config.schema
 
 local defaults = require "firecracker.config.defaults"
+local models = require "firecracker.api.models"
 
-local RESOURCE_ID <const> = "^[A-Za-z0-9_]+$"
-local RESOURCE_ID_EXPECTED <const> = "letters, digits and '_' expected"
+-- The fields of a model. `changes` by name go on top of a field's record; what `ours` lists comes after.
+local function fields_of (model, changes, ours)
+  local fields = {}
+  for _, field in ipairs(models[model].fields) do
+    if not field.removed then
+      local copy = {}
+      for key, value in pairs(field) do
+        copy[key] = value
+      end
+      for key, value in pairs(changes and changes[field.name] or {}) do
+        copy[key] = value
+      end
+      fields[#fields + 1] = copy
+    end
+  end
+  return table.move(ours or {}, 1, #(ours or {}), #fields + 1, fields)
+end
 
-local U32 <const> = 0xffffffff
+-- A section that is a model, which is read when the section is.
+local function section (name, model, doc, changes, ours)
+  return setmetatable({ name = name, type = "table", model = model, doc = doc }, { __index = function (self, key)
+    if key == "fields" then
+      self.fields = fields_of(model, changes, ours)
+    elseif key == "rules" then
+      self.rules = models[model].rules or {}
+    end
+    return rawget(self, key)
+  end })
+end
 
-local token_bucket = {
-  { name = "size", type = "integer", min = 0, required = true, doc = "tokens the bucket holds: bytes or operations" },
-  { name = "refill_time", type = "integer", min = 0, required = true, doc = "milliseconds that filling it takes" },
-  { name = "one_time_burst", type = "integer", min = 0, doc = "tokens beyond the bucket, never refilled" },
+-- With more words in its record.
+local function with (record, words)
+  for key, value in pairs(words) do
+    record[key] = value
+  end
+  return record
+end
+
+local fifo = {
+  { name = "fifo", type = "path", doc = "a FIFO to make and to write through" },
+  { name = "to", type = "function", doc = "is called with each line that comes out of the FIFO" },
 }
 
-local rate_limiter = {
-  { name = "bandwidth", type = "table", fields = token_bucket, doc = "bytes" },
-  { name = "ops", type = "table", fields = token_bucket, doc = "operations" },
-}
-
-local boot_source = {
-  { name = "kernel_image_path", type = "path", required = true, doc = "the guest's kernel, an ELF file on x86" },
-  { name = "boot_args", type = "string", max_bytes = 2047, doc = "the kernel's command line; absent: a short one" },
-  { name = "initrd_path", type = "path", doc = "the initial RAM disk" },
-}
-
-local machine_config = {
-  { name = "vcpu_count", type = "integer", min = 1, max = 32, required = true, default = 1, doc = "virtual CPUs" },
-  { name = "mem_size_mib", type = "integer", min = 1, required = true, default = 128, doc = "guest memory in MiB" },
-  { name = "smt", type = "boolean", doc = "two threads a core (x86); absent: false" },
-  { name = "track_dirty_pages", type = "boolean", doc = "needed by diff snapshots; absent: false" },
-  { name = "huge_pages", type = "string", enum = { "None", "2M" }, doc = "pages behind guest memory; absent: None" },
-  { name = "cpu_template", type = "string", enum = { "None", "C3", "T2", "T2S", "T2CL", "T2A", "V1N1" },
-    doc = "a CPU template by name (deprecated by Firecracker)" },
-}
-
-local drive = {
-  { name = "drive_id", type = "string", pattern = RESOURCE_ID, expected = RESOURCE_ID_EXPECTED, required = true,
-    doc = "unique among drives" },
-  { name = "is_root_device", type = "boolean", required = true, doc = "the drive the guest boots from" },
-  { name = "path_on_host", type = "path", doc = "file or block device; needed unless there is a socket" },
-  { name = "is_read_only", type = "boolean", doc = "absent: false" },
-  { name = "partuuid", type = "string", doc = "the partition to boot from; for the root drive" },
-  { name = "cache_type", type = "string", enum = { "Unsafe", "Writeback" }, doc = "absent: Unsafe (no flushes)" },
-  { name = "io_engine", type = "string", enum = { "Sync", "Async" }, doc = "absent: Sync" },
-  { name = "rate_limiter", type = "table", fields = rate_limiter, doc = "limits of this drive" },
-  { name = "socket", type = "path", max_bytes = 107, doc = "of a vhost-user backend, instead of path_on_host" },
-}
-
-local network_interface = {
-  { name = "iface_id", type = "string", pattern = RESOURCE_ID, expected = RESOURCE_ID_EXPECTED, required = true,
-    doc = "unique among network interfaces" },
-  { name = "host_dev_name", type = "string", required = true, max_bytes = 15, pattern = "^[^/%s]+$",
-    expected = "name of a tap device expected", doc = "the tap device on the host" },
-  { name = "guest_mac", type = "string", pattern = "^%x%x:%x%x:%x%x:%x%x:%x%x:%x%x$",
-    expected = "MAC address xx:xx:xx:xx:xx:xx expected", doc = "absent: the guest chooses" },
-  { name = "rx_rate_limiter", type = "table", fields = rate_limiter, doc = "limits towards the guest" },
-  { name = "tx_rate_limiter", type = "table", fields = rate_limiter, doc = "limits from the guest" },
+local taps = {
   { name = "allow_mmds", later = true },
   { name = "cni", later = true },
-  { name = "mtu", later = true },
   { name = "static", later = true },
   { name = "tap", later = true },
   { name = "via", later = true },
-}
-
-local vsock = {
-  { name = "guest_cid", type = "integer", min = 3, max = U32, required = true, doc = "the guest's address" },
-  { name = "uds_path", type = "path", max_bytes = 107, required = true, doc = "the VMM makes this socket" },
-  { name = "vsock_id", type = "string", doc = "deprecated by Firecracker" },
-}
-
-local logger = {
-  { name = "log_path", type = "path", doc = "the file or FIFO the VMM logs to" },
-  { name = "level", type = "string", ignore_case = true,
-    enum = { "Off", "Trace", "Debug", "Info", "Warn", "Warning", "Error" }, doc = "absent: Info" },
-  { name = "show_level", type = "boolean", doc = "absent: false" },
-  { name = "show_log_origin", type = "boolean", doc = "absent: false" },
-  { name = "module", type = "string", doc = "only what this part of the VMM logs, by prefix" },
-  { name = "fifo", type = "path", doc = "a FIFO to make and to log through" },
-  { name = "to", type = "function", doc = "is called with each line that comes out of the FIFO" },
-}
-
-local metrics = {
-  { name = "metrics_path", type = "path", doc = "the file or FIFO the VMM writes its metrics to" },
-  { name = "fifo", type = "path", doc = "a FIFO to make and to write through" },
-  { name = "to", type = "function", doc = "is called with each line that comes out of the FIFO" },
-  { name = "emit_id", later = true },
-  { name = "properties", later = true },
-}
-
-local mmds_config = {
-  { name = "network_interfaces", type = "list", item = { type = "string" }, min = 1, required = true,
-    doc = "ids of the interfaces through which the guest reaches its metadata" },
-  { name = "version", type = "string", enum = { "V1", "V2" }, doc = "absent: V1 (deprecated by Firecracker)" },
-  { name = "ipv4_address", type = "string", rules = { { "metadata_address" } }, doc = "absent: 169.254.169.254" },
-  { name = "imds_compat", later = true },
 }
 
 local vmm = {
@@ -134,33 +93,35 @@ local timeouts = {
 return {
   type = "table",
   required = true,
-  rules = { { "listed", "mmds_config", "network_interfaces", "network_interfaces", "iface_id" } },
+  rules = { { "listed", "mmds_config", "network_interfaces", "network_interfaces", "iface_id" },
+            { "at_most", "balloon", "amount_mib", "machine_config", "mem_size_mib" },
+            { "one_root", "drives", "is_root_device", "pmem", "root_device" } },
   fields = {
     { name = "id", type = "string", max_bytes = 64, pattern = "^[A-Za-z0-9-]+$",
       expected = "letters, digits and '-' expected", doc = "the machine's name; absent: one is made" },
     { name = "run_dir", type = "path", default = defaults.run_dir, doc = "where machines keep their sockets and files" },
     { name = "vmm", type = "table", fields = vmm, default = {},
       rules = { { "excludes", "no_seccomp", "seccomp_filter" } }, doc = "the VMM's process" },
-    { name = "boot_source", type = "table", fields = boot_source, doc = "what the guest boots" },
-    { name = "machine_config", type = "table", fields = machine_config, default = {},
-      rules = { { "even", "vcpu_count", "smt", true, 1 }, { "even", "mem_size_mib", "huge_pages", "2M" } },
-      doc = "processors and memory" },
+    section("boot_source", "BootSource", "what the guest boots"),
+    with(section("machine_config", "MachineConfiguration", "processors and memory",
+      { vcpu_count = { default = 1 }, mem_size_mib = { default = 128 } }), { default = {} }),
     { name = "drives", type = "list", default = {}, rules = { { "unique", "drive_id" }, { "once", "is_root_device" } },
-      item = { type = "table", fields = drive, rules = {
-        { "excludes", "socket", "path_on_host", "is_read_only", "io_engine", "rate_limiter" },
-        { "either", "path_on_host", "socket" },
-        { "only_with", "partuuid", "is_root_device" },
-      } },
-      doc = "block devices, the root drive wherever it stands" },
+      item = section(nil, "Drive"), doc = "block devices, the root drive wherever it stands" },
     { name = "network_interfaces", type = "list", default = {},
       rules = { { "unique", "iface_id" }, { "unique", "guest_mac", "ignore_case" } },
-      item = { type = "table", fields = network_interface },
-      doc = "network devices, in the guest's order" },
-    { name = "vsock", type = "table", fields = vsock, doc = "the socket between host and guest" },
-    { name = "logger", type = "table", fields = logger, doc = "what the VMM logs" },
-    { name = "metrics", type = "table", fields = metrics, rules = { { "either", "metrics_path", "fifo", "to" } },
-      doc = "what the VMM counts" },
-    { name = "mmds_config", type = "table", fields = mmds_config, doc = "how the guest reaches its metadata" },
+      item = section(nil, "NetworkInterface", nil, nil, taps), doc = "network devices, in the guest's order" },
+    section("vsock", "Vsock", "the socket between host and guest"),
+    section("balloon", "Balloon", "takes memory back from the guest"),
+    section("entropy", "EntropyDevice", "a source of random bytes for the guest"),
+    section("cpu_config", "CpuConfig", "a custom CPU template"),
+    { name = "pmem", type = "list", rules = { { "unique", "id" }, { "once", "root_device" } },
+      item = section(nil, "Pmem"), doc = "persistent memory backed by files" },
+    section("memory_hotplug", "MemoryHotplugConfig", "memory that can be plugged later"),
+    section("serial", "SerialDevice", "where the guest's serial port goes, if not through `console`"),
+    section("logger", "Logger", "what the VMM logs", nil, fifo),
+    with(section("metrics", "Metrics", "what the VMM counts", { metrics_path = { required = false } }, fifo),
+      { rules = { { "either", "metrics_path", "fifo", "to" } } }),
+    section("mmds_config", "MmdsConfig", "how the guest reaches its metadata"),
     { name = "mmds", type = "json", doc = "the guest's metadata" },
     { name = "timeouts", type = "table", fields = timeouts, default = {}, doc = "in seconds" },
     { name = "console", default = "null", expected = "'null', 'inherit', a path with a slash or a function expected",
@@ -176,15 +137,9 @@ return {
     { name = "when_dropped", type = "string", enum = { "kill", "leave" }, default = "kill",
       doc = "what becomes of the VMM when the machine is garbage while it runs" },
     { name = "disable_validation", type = "boolean", default = false, doc = "skip the flow's validation steps" },
-    { name = "balloon", later = true },
     { name = "client", later = true },
-    { name = "cpu_config", later = true },
-    { name = "entropy", later = true },
     { name = "jailer", later = true },
-    { name = "memory_hotplug", later = true },
     { name = "netns", later = true },
-    { name = "pmem", later = true },
-    { name = "serial", later = true },
     { name = "snapshot", later = true },
     { name = "via", later = true },
   },

@@ -2,13 +2,16 @@
 -- `handlers.fcinit.create_machine(vm)`.
 -- @module firecracker.handlers.fcinit
 
+local by_file = require "firecracker.launch.by_file"
 local client = require "firecracker.api.client"
+local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
 local events = require "firecracker.events"
 local handler = require "firecracker.handler"
 local intake = require "firecracker.intake"
+local release = require "firecracker.release"
 
 local files = core.files
 local fcinit = {}
@@ -24,6 +27,26 @@ local function api_of (vm)
   return vm.api
 end
 
+-- What a maker of handlers is given: checked now, so that what cannot be sent raises at the user's line, and copied.
+local function copy (value)
+  if type(value) ~= "table" then
+    return value
+  end
+  local result = setmetatable({}, getmetatable(value))
+  for key, each in pairs(value) do
+    result[key] = copy(each)
+  end
+  return result
+end
+
+local function maker_argument (name, value)
+  if type(value) ~= "table" or (getmetatable(value) or {}).__name == "firecracker.vm" then
+    errors.raise(3, { code = "usage", message = ("fcinit.%s makes a handler of a table: write fcinit.%s { … }"):format(name, name) })
+  end
+  core.json.encode(value)
+  return copy(value)
+end
+
 -- One request of the client's, with a section of the configuration as its body; nothing for an absent section.
 local function put (operation, section)
   return function (vm)
@@ -35,18 +58,18 @@ local function put (operation, section)
     if not api then
       return nil, err
     end
-    return api[operation](api, body)
+    return api[operation](api, body, { at = section })
   end
 end
 
 -- The same for each element of a list, by its id.
 local function put_each (operation, section, id)
   return function (vm)
-    for _, body in ipairs(vm.config[section]) do
+    for i, body in ipairs(vm.config[section] or {}) do
       local api, err = api_of(vm)
       local ok
       if api then
-        ok, err = api[operation](api, body[id], body)
+        ok, err = api[operation](api, body[id], body, { at = ("%s[%d]"):format(section, i) })
       end
       if not ok then
         return nil, err
@@ -102,13 +125,14 @@ local function make_directory (vm)
   end
 end
 
---- Start Firecracker and wait for its API.
+--- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
+-- fcinit.StartInstance.
 fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
-  if vm.process then
+  if vm.process or vm.api then
     return nil, errors.new { code = "state", message = ("machine %s has a VMM already"):format(vm.id) }
   end
   local ok, err = make_directory(vm)
-  if ok then
+  if ok and not vm.by_file then
     ok, err = direct.start(vm)
   end
   if not ok then
@@ -119,10 +143,19 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
+    release = function ()
+      local binary = direct.find(vm.config)
+      return binary and release.of_binary(binary)
+    end,
+    state = function () return vm.phase end,
+    moved = function (state) vm.phase = state end,
+    who = "machine " .. vm.id,
     starting = true,
   })
-  api:prepare()   -- while the VMM starts
-  ok, err = direct.await(vm)
+  if not vm.by_file then
+    api:prepare()   -- while the VMM starts
+    ok, err = direct.await(vm)
+  end
   if not ok then
     api:close()
     return nil, err
@@ -131,7 +164,11 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   vm:defer("api client", function ()
     vm.api:close()
   end)
-  vm.phase = "vmm"
+  if vm.by_file then
+    by_file.hold(vm)
+  else
+    vm.phase = "vmm"
+  end
   return true
 end)
 
@@ -156,7 +193,7 @@ fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
       ok = api
     end
     if api then
-      ok, err = api[operation](api, body)
+      ok, err = api[operation](api, body, { at = section })
     end
     if not ok then
       return nil, err
@@ -170,8 +207,26 @@ fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_con
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
 
+--- Set a CPU template of one's own; Firecracker's file may name a file of it, which the API does not take.
+fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
+  if type(vm.config.cpu_config) == "string" then
+    local template, err = config_file.read(vm.config.cpu_config)
+    if not template then
+      return nil, err
+    end
+    vm.config.cpu_config = template
+  end
+  return put("put_cpu_config", "cpu_config")(vm)
+end)
+
+--- Set where the guest's serial port goes.
+fcinit.configure_serial = handler.new("fcinit.ConfigureSerial", put("put_serial", "serial"))
+
 --- Attach the drives, in their order; the VMM puts the root drive first.
 fcinit.attach_drives = handler.new("fcinit.AttachDrives", put_each("put_drive", "drives", "drive_id"))
+
+--- Attach persistent memory, in its order.
+fcinit.attach_pmem = handler.new("fcinit.AttachPmem", put_each("put_pmem", "pmem", "id"))
 
 --- Create the network interfaces, in their order.
 fcinit.create_network_interfaces = handler.new("fcinit.CreateNetworkInterfaces",
@@ -196,19 +251,50 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   vm:defer("vsock socket", function ()
     return files.unlink(vsock.uds_path)
   end, { path = vsock.uds_path })
-  return api:put_vsock(vsock)
+  return api:put_vsock(vsock, { at = "vsock" })
 end)
 
 --- Configure the metadata service, and put the data when there are any.
 fcinit.config_mmds = handler.new("fcinit.ConfigMmds", function (vm)
   local ok, err = put("put_mmds_config", "mmds_config")(vm)
-  if not ok then
-    return nil, err
+  if ok and vm.config.mmds then
+    ok, err = vm:set_metadata(vm.config.mmds)
   end
-  return put("put_mmds", "mmds")(vm)
+  return ok, err
 end)
 
---- Start the guest.
+--- Make a handler that replaces the guest's metadata.
+-- @function fcinit.set_metadata
+-- @tparam table data copied
+-- @treturn table handler "fcinit.SetMetadata"
+function fcinit.set_metadata (data)
+  data = maker_argument("set_metadata", data)
+  return handler.new("fcinit.SetMetadata", function (vm)
+    return vm:set_metadata(data)
+  end)
+end
+
+--- Make a handler that adds a balloon, for a place before fcinit.StartInstance.
+-- @function fcinit.create_balloon
+-- @tparam table balloon `amount_mib`, `deflate_on_oom`, perhaps `stats_polling_interval_s`; copied
+-- @treturn table handler "fcinit.CreateBalloon"
+function fcinit.create_balloon (balloon)
+  balloon = maker_argument("create_balloon", balloon)
+  return handler.new("fcinit.CreateBalloon", function (vm)
+    return vm:create_balloon(balloon)
+  end)
+end
+
+--- Add the balloon. It may not exceed the machine's memory.
+fcinit.add_balloon = handler.new("fcinit.AddBalloon", put("put_balloon", "balloon"))
+
+--- Add the entropy device.
+fcinit.add_entropy = handler.new("fcinit.AddEntropy", put("put_entropy", "entropy"))
+
+--- Add memory that can be plugged later.
+fcinit.add_memory_hotplug = handler.new("fcinit.AddMemoryHotplug", put("put_memory_hotplug", "memory_hotplug"))
+
+--- Start the guest; by file, the VMM and the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)
   local api, err = api_of(vm)
   if not api then

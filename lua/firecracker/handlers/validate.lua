@@ -3,8 +3,11 @@
 -- @module firecracker.handlers.validate
 
 local core = require "firecracker.core"
+local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
+local gate = require "firecracker.api.gate"
 local handler = require "firecracker.handler"
+local release = require "firecracker.release"
 
 local files = core.files
 local validate = {}
@@ -29,7 +32,19 @@ local function check_file (field, path, mode)
   return true
 end
 
---- Files can be opened, and there is something to boot.
+-- The VMM has what the configuration asks for.
+local function check_release (config)
+  local found = gate.check_config(config, function ()
+    local binary = direct.find(config)
+    return binary and release.of_binary(binary)
+  end)
+  if found then
+    return nil, errors.new(found)
+  end
+  return true
+end
+
+--- Files can be opened, there is something to boot, and the VMM's release has what is asked for.
 validate.cfg = handler.new("validate.Cfg", function (vm)
   local config = vm.config
   if not config.boot_source then
@@ -43,6 +58,9 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
   for i, drive in ipairs(config.drives) do
     wanted[#wanted + 1] = { ("drives[%d].path_on_host"):format(i), drive.path_on_host, drive.is_read_only and "r" or "rw" }
   end
+  for i, pmem in ipairs(config.pmem or {}) do
+    wanted[#wanted + 1] = { ("pmem[%d].path_on_host"):format(i), pmem.path_on_host, pmem.read_only and "r" or "rw" }
+  end
   for _, check in ipairs(wanted) do
     local field, path, mode = table.unpack(check, 1, 3)
     local ok, err = true, nil
@@ -53,7 +71,7 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
       return nil, err
     end
   end
-  return true
+  return check_release(config)
 end)
 
 --- No two interfaces share a tap.

@@ -47,8 +47,9 @@ end
 -- does not exceed the length of a socket address.
 -- @tparam table vm
 -- @tparam string binary
+-- @tparam[opt={}] {string,...} more arguments, before those of the configuration
 -- @treturn {string,...} argv
-function direct.command (vm, binary)
+function direct.command (vm, binary, more)
   local config = vm.config.vmm
   local argv = {
     binary, "--id", vm.id, "--api-sock", config.socket_path or SOCKET_NAME,
@@ -59,6 +60,7 @@ function direct.command (vm, binary)
   elseif config.no_seccomp then
     argv[#argv + 1] = "--no-seccomp"
   end
+  table.move(more or {}, 1, #(more or {}), #argv + 1, argv)
   return table.move(config.arguments, 1, #config.arguments, #argv + 1, argv)
 end
 
@@ -76,7 +78,8 @@ local function prepare_socket (vm)
   local path = vm.config.vmm.socket_path
   if not path then
     vm.socket_path = vm.directory .. "/" .. SOCKET_NAME
-    return vm.directory, SOCKET_NAME
+    local ok, err = files.unlink(vm.socket_path)   -- of a VMM that failed, when tried again
+    return ok and vm.directory, ok and SOCKET_NAME or err
   end
   if #path > SUN_PATH then
     return nil, errors.new {
@@ -131,10 +134,11 @@ end
 
 --- Start the VMM; @{await} waits for its API.
 -- @tparam table vm gets `process`, `socket_path`, `log_path`, `stderr_path`
+-- @tparam[opt] {string,...} more arguments for its command line
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err code "spawn", "config" or "system"
-function direct.start (vm)
+function direct.start (vm, more)
   local binary, err = direct.find(vm.config)
   if not binary then
     return nil, err
@@ -145,7 +149,10 @@ function direct.start (vm)
   end
   vm.log_path, vm.stderr_path = vm.directory .. "/vmm.log", vm.directory .. "/stderr.log"
   local ok, stdio, process
-  ok, err = files.create(vm.log_path)
+  ok, err = files.unlink(vm.log_path)   -- of a try that failed
+  if ok then
+    ok, err = files.create(vm.log_path)
+  end
   if not ok then
     return nil, err
   end
@@ -158,7 +165,7 @@ function direct.start (vm)
     close_all(stdio)
     return nil, err
   end
-  local argv = direct.command(vm, binary)
+  local argv = direct.command(vm, binary, more)
   process, err = spawn(vm, argv, stdio)
   if not process then
     vm.socket_watch:close()

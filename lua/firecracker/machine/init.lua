@@ -11,7 +11,9 @@ local events = require "firecracker.events"
 local flow = require "firecracker.flow"
 local loop = require "firecracker.loop"
 local process = require "firecracker.machine.process"
+local text = require "firecracker.text"
 local undo = require "firecracker.undo"
+local verbs = require "firecracker.machine.verbs"
 
 local files = core.files
 local machine = {}
@@ -19,31 +21,59 @@ local machine = {}
 local methods = {}
 local metatable = { __name = "firecracker.vm", __close = ending.methods.close, __gc = ending.collect }
 
-for _, part in ipairs { process, ending } do
+for _, part in ipairs { process, ending, verbs } do
   for name, method in pairs(part.methods) do
     methods[name] = method
   end
 end
 
 
+local OPTIONS <const> = { "flow", "via" }
+
+local function refuse (message, ...)
+  errors.raise(2, { code = "usage", message = message:format(...) })
+end
+
+-- A flow, its name or path, or options of which it is one: the flow, and whether the start is by file.
+local function wanted_start (wanted)
+  if flow.is(wanted) or type(wanted) ~= "table" then
+    return wanted, false
+  end
+  for key in pairs(wanted) do
+    if key ~= "flow" and key ~= "via" then
+      refuse("options.%s: unknown key%s", tostring(key), text.suggest(key, OPTIONS))
+    end
+  end
+  local via = wanted.via
+  if via ~= nil and via ~= "api" and via ~= "config_file" then
+    refuse("options.via: 'api' or 'config_file' expected, got %s", type(via) == "string" and ("'%s'"):format(via) or type(via))
+  end
+  return wanted.flow, via == "config_file"
+end
+
+local function own_flow (wanted)
+  if flow.is(wanted) then
+    return wanted:copy()
+  elseif type(wanted) == "string" then
+    return flow.load(wanted)
+  end
+  refuse("flow: a flow, its name or its path expected, got %s", type(wanted))
+end
+
 --- Make a machine. Nothing is started or created.
 -- @tparam[opt] table settings configuration; checked, completed and copied
--- @tparam[opt="boot"] table|string wanted a flow, its name or its path; copied
+-- @tparam[opt="boot"] table|string wanted a flow, its name or its path; copied. Or options: `flow`, the same, and `via`: "api", or
+-- "config_file" to start the VMM with Firecracker's own file instead of a request for each section
 -- @treturn[1] table vm
 -- @return[2] nil
 -- @treturn[2] err code "flow": the flow cannot be loaded
 function machine.new (settings, wanted)
   local checked = config.check(settings or {}, 2)
-  local steps, err = wanted or "boot"
-  if flow.is(steps) then
-    steps = steps:copy()
-  elseif type(steps) == "string" then
-    steps, err = flow.load(steps)
-    if not steps then
-      return nil, err
-    end
-  else
-    errors.raise(2, { code = "usage", message = ("flow: a flow, its name or its path expected, got %s"):format(type(steps)) })
+  local by_file
+  wanted, by_file = wanted_start(wanted)
+  local steps, err = own_flow(wanted or "boot")
+  if not steps then
+    return nil, err
   end
   local id = checked.id
   if not id then
@@ -53,7 +83,7 @@ function machine.new (settings, wanted)
     end
   end
   return setmetatable({
-    id = id, config = checked, flow = steps, undo = undo.new(), quiet = not checked.log,
+    id = id, config = checked, flow = steps, by_file = by_file, undo = undo.new(), quiet = not checked.log,
     phase = "new",   -- "new", "vmm" (its API answers), "running", "paused"; what ended it is in `exit`
   }, metatable)
 end
@@ -168,18 +198,6 @@ end
 -- @treturn[2] err
 function methods:resume ()
   return change_state(self, "resume", "paused", "running", "Resumed")
-end
-
---- What the VMM says of itself.
--- @function vm:info
--- @treturn[1] table `id`, `state` ("Not started", "Running", "Paused"), `vmm_version`, `app_name`
--- @return[2] nil
--- @treturn[2] err
-function methods:info ()
-  if not self.api then
-    return process.refuse(self, "ask", "started")
-  end
-  return self.api:get_instance_info()
 end
 
 --- Tell a machine from other values.

@@ -100,7 +100,8 @@ function process.methods:exited_error ()
   end
   local how = exit.exited and "exited with status " .. exit.exited or exit.signal and "was ended by signal " .. exit.signal
     or "ended, and somebody else took its exit status"
-  local last = words:match "[^\n]*$"
+  -- its log has for people what standard error has for its developers
+  local last = tail(self.log_path):match "Run%w+Error error: ([^\n]*)" or words:match "[^\n]*$"
   return errors.new {
     code = "exited", exited = exit.exited, signal = exit.signal, stderr = words ~= "" and words or nil,
     message = ("the VMM %s%s"):format(how, last ~= "" and ": " .. last or ""),

@@ -1,0 +1,123 @@
+--- `fclua api`: one request to a VMM's API, or what there is to ask.
+-- Standard output gets the reply as it came. A request of the table is refused where the VMM's release lacks it.
+-- @module firecracker.cli.api
+
+local report = require "firecracker.cli.report"
+
+local api = {
+  name = "api",
+  summary = "Send one request to a VMM, or show what can be asked.",
+  description = "Sends one request to a VMM and prints its reply. Without a request it lists what can be asked;\n" ..
+    "with --describe it shows the fields of one.",
+  usage = "[VERB PATH [JSON]] [OPTION…]",
+}
+
+local DEFAULT_SOCKET <const> = "/run/firecracker.socket"
+
+function api.define (command)
+  command:argument("verb", "GET, PUT, PATCH or DELETE"):args "?"
+  command:argument("path", "/machine-config, /drives/ID, …"):args "?"
+  command:argument("json", "the body; '-' reads it from standard input"):args "?"
+  command:option("-s --socket-path", "of the API; default: " .. DEFAULT_SOCKET)
+  command:option("--timeout", "seconds for the reply; default: 60"):convert(tonumber)
+  command:flag("--describe", "show the request's fields, and send nothing")
+  command:flag("--raw", "send it whatever the table says")
+  command:flag("--markdown", "print the reference page, and send nothing")
+  command:flag("-d --debug", "show tracebacks")
+end
+
+local function list ()
+  local describe = require "firecracker.api.describe"
+  for _, operation in ipairs(require "firecracker.api.operations") do
+    print(describe.line(operation))
+  end
+  return 0
+end
+
+local function refuse (message, ...)
+  report.usage(message:format(...), api)
+  return 2
+end
+
+local function unknown (verb, path)
+  local text, names = require "firecracker.text", {}
+  for _, operation in ipairs(require "firecracker.api.operations") do
+    names[#names + 1] = operation.method .. " " .. operation.path
+  end
+  return refuse("no request '%s %s'%s; --raw sends it all the same", verb, path, text.suggest(verb .. " " .. path, names))
+end
+
+-- The body as a value: `true, nil` where there is none.
+local function read_body (json)
+  local text = json == "-" and io.read "a" or json
+  if not text then
+    return true
+  end
+  local value, err = require("firecracker.core").json.decode(text)
+  if value == nil and err then
+    return false, err.message
+  end
+  return true, value
+end
+
+local function send (options, operation, id, body)
+  local client = require "firecracker.api.client"
+  local last
+  local one <close> = client.new(options.socket_path or DEFAULT_SOCKET, {
+    timeout = options.timeout, trace = true,
+    log = function (event)
+      if event.event == "request" then
+        last = event
+      elseif event.message then
+        report.note(event.message)
+      end
+    end,
+  })
+  local value, err
+  if not operation or options.raw then
+    value, err = one:request(options.verb, options.path, body)
+  elseif id then
+    value, err = one[operation.name](one, id, body)
+  else
+    value, err = one[operation.name](one, body)
+  end
+  if not value then
+    report.failure(err, options.debug)
+    return 1
+  elseif last.reply and last.reply ~= "" then
+    print(last.reply)
+  end
+  return 0
+end
+
+--- Run the sub-command.
+-- @tparam table options what was parsed
+-- @treturn int exit status
+function api.main (options)
+  local describe = require "firecracker.api.describe"
+  if options.markdown then
+    io.write(describe.reference())
+    return 0
+  elseif not options.verb then
+    return list()
+  elseif not options.path then
+    return refuse "a path is missing"
+  end
+  options.verb = options.verb:upper()
+  local operation, id = describe.find(options.verb, options.path)
+  if not operation and not (options.raw and not options.describe) then
+    return unknown(options.verb, options.path)
+  elseif options.describe then
+    print(describe.operation(operation))
+    return 0
+  end
+  local ok, body = read_body(options.json)
+  if not ok then
+    return refuse("the body: %s", body)
+  elseif operation and operation.body and body == nil and not operation.optional and not options.raw then
+    return refuse("%s %s needs a body: %s", options.verb, options.path, operation.body)
+  end
+  return send(options, operation, id, body)
+end
+
+return api

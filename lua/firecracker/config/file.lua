@@ -1,0 +1,170 @@
+--- Firecracker's own configuration file: JSON, with `-` in the names of its sections.
+-- Reading and writing change names only. Nothing is checked (`fc.new` does), no path is made absolute.
+-- @module firecracker.config.file
+
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local models = require "firecracker.api.models"
+local schema = require "firecracker.config.schema"
+
+local json = core.json
+local file = {}
+
+local NO_PLACE <const> = { serial = true }   -- Firecracker's, but not in its file
+
+local sections_of_file = {}   -- name -> whether it is a list, which must be one even when it is empty
+local own_sections = {}       -- name -> true: not Firecracker's
+local own_fields = {}         -- section -> name -> true: what this library adds to it, or to each of its items
+
+for _, section in ipairs(schema.fields) do
+  local record = section.item or section
+  if record.model and not NO_PLACE[section.name] then
+    sections_of_file[section.name] = section.type == "list"
+    local ours = {}
+    for _, field in ipairs(record.fields) do
+      ours[field.name] = true
+    end
+    for _, field in ipairs(models[record.model].fields) do
+      ours[field.name] = nil
+    end
+    own_fields[section.name] = next(ours) and ours
+  else
+    own_sections[section.name] = true
+  end
+end
+
+local function system_error (path, problem)
+  return nil, errors.new { code = "system", path = path, message = problem }
+end
+
+--- Take Firecracker's names for ours.
+-- @tparam table sections as decoded from its file, or as `GET /vm/config` answers; nulls left out
+-- @treturn table a configuration; what is unknown keeps its name
+function file.from_sections (sections)
+  local config = {}
+  for key, value in pairs(sections) do
+    local name = key:gsub("-", "_")
+    config[sections_of_file[name] ~= nil and name or key] = value
+  end
+  return config
+end
+
+-- Nothing where nothing is left: of a section that only says where our reader is.
+local function without (value, names)
+  if not names then
+    return value
+  end
+  local rest = setmetatable({}, getmetatable(value))
+  for key, each in pairs(value) do
+    if not names[key] then
+      rest[key] = each
+    end
+  end
+  return next(rest) ~= nil and rest or next(value) == nil and value or nil
+end
+
+local function section (name, value)
+  local ours = own_fields[name]
+  if type(value) ~= "table" then
+    return value   -- cpu-config may be a path
+  elseif sections_of_file[name] then
+    local list = json.array {}
+    for i, each in ipairs(value) do
+      list[i] = without(each, ours)
+    end
+    return list
+  end
+  return without(value, ours)
+end
+
+--- Read a JSON file that holds an object.
+-- @tparam string path
+-- @treturn[1] table members that are null are left out
+-- @return[2] nil
+-- @treturn[2] err code "system" (with `path`) or "json"
+function file.read (path)
+  local stream <close>, problem = io.open(path, "rb")
+  if not stream then
+    return system_error(path, problem)
+  end
+  local text
+  text, problem = stream:read "a"
+  if not text then
+    return system_error(path, ("%s: %s"):format(path, problem))
+  end
+  local value, err = json.decode(text, { null = false })
+  if type(value) == "table" and not getmetatable(value) then
+    return value
+  end
+  err = err or errors.new { code = "json", message = "an object expected" }
+  err.path = path
+  return nil, errors.context(err, path)
+end
+
+--- Read a configuration file of Firecracker's.
+-- @tparam string path
+-- @treturn[1] table a configuration for `fc.new`; members that are null are left out
+-- @return[2] nil
+-- @treturn[2] err code "system" (with `path`) or "json"
+function file.load (path)
+  if type(path) ~= "string" then
+    errors.raise(2, { code = "usage", message = ("config.load: path expected, got %s"):format(type(path)) })
+  end
+  local sections, err = file.read(path)
+  if not sections then
+    return nil, err
+  end
+  return file.from_sections(sections)
+end
+
+--- Write a file, in the place of what it held.
+-- @tparam string path
+-- @tparam string text
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err code "system", with `path`
+function file.write (path, text)
+  local stream <close>, problem = io.open(path, "wb")
+  if not stream then
+    return system_error(path, problem)
+  end
+  local ok
+  ok, problem = stream:write(text)
+  if ok then
+    ok, problem = stream:flush()
+  end
+  if not ok then
+    return system_error(path, ("%s: %s"):format(path, problem))
+  end
+  return true
+end
+
+--- Write a configuration as Firecracker's file.
+-- What is not Firecracker's is left out: `id`, `vmm`, `console`, `mmds` (the metadata itself) and the like, and `serial`, for which
+-- its file has no place.
+-- @tparam table config as for `fc.new`, or `vm.config`
+-- @tparam[opt] string path where it is written; absent: the text is returned
+-- @treturn[1] string|boolean the JSON, keys sorted; true when there is a path
+-- @return[2] nil
+-- @treturn[2] err code "system", with `path`
+function file.dump (config, path)
+  if type(config) ~= "table" then
+    errors.raise(2, { code = "usage", message = ("config.dump: table expected, got %s"):format(type(config)) })
+  end
+  local sections = { drives = json.array {} }   -- the one section, beside boot-source, that must be there
+  for key, value in pairs(config) do
+    local name = type(key) == "string" and key:gsub("-", "_") or key
+    if sections_of_file[name] ~= nil then
+      sections[name:gsub("_", "-")] = section(name, value)
+    elseif not own_sections[name] then
+      sections[key] = value
+    end
+  end
+  local text = json.encode(sections)
+  if not path then
+    return text
+  end
+  return file.write(path, text .. "\n")
+end
+
+return file

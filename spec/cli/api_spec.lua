@@ -1,0 +1,81 @@
+local fc = require "firecracker"
+local models = require "firecracker.api.models"
+local operations = require "firecracker.api.operations"
+local sh = require "spec.support.sh"
+
+describe("fclua api", function ()
+  local function run (words)
+    return sh("scripts/fclua api " .. words .. " 2>&1")
+  end
+
+  it("lists every operation", function ()
+    local out, status = run ""
+    assert.equal(0, status)
+    local _, lines = out:gsub("\n", "")
+    assert.equal(#operations, lines)
+    assert.matches("\nDELETE /drives/{drive_id} +unplug a drive %(since 1.16%)\n", out)
+  end)
+
+  it("shows the fields of one, with their ranges, values and releases", function ()
+    local out, status = run "put /machine-config --describe"
+    assert.equal(0, status)
+    assert.matches("^PUT /machine%-config\n", out)
+    assert.matches("\n  vcpu_count +integer: virtual CPUs %(required; 1 to 32%)\n", out)
+    assert.matches("\n  huge_pages +string: [^\n]*one of None, 2M, Transparent %(1.17%); absent: 'None'; since 1.7%)\n", out)
+    assert.matches("cpu_template[^\n]*deprecated since 1.5: use cpu_config", out)
+  end)
+
+  it("prints the reference page, which has every field", function ()
+    local out, status = run "--markdown"
+    assert.equal(0, status)
+    for name, model in pairs(models) do
+      local section = assert(out:match("\n## " .. name .. "\n(.-)\n## "), name)
+      for _, field in ipairs(model.fields) do
+        assert.matches("\n| `" .. field.name:gsub("%-", "%%-") .. "` | [^\n]*[^ |] |", section, name)
+      end
+    end
+  end)
+
+  for words, message in pairs {
+    ["PUT"] = "a path is missing",
+    ["PUT /drive '{}'"] = "no request 'PUT /drive' (did you mean 'PUT /drives/{drive_id}'?); --raw sends it all the same",
+    ["PUT /drives/a-b '{}'"] = "no request 'PUT /drives/a-b'",
+    ["PUT /drives/a"] = "PUT /drives/a needs a body: Drive",
+    ["PUT /mmds '{'"] = "the body: not valid JSON",
+  } do
+    it("refuses " .. words, function ()
+      local out, status = run(words)
+      assert.equal(2, status, out)
+      assert.is_truthy(out:find(message, 1, true), out)
+    end)
+  end
+
+  -- In this process, whose loop serves the fake.
+  local function ask (fake, words)
+    local printed, print_of = {}, print
+    _G.print = function (text) printed[#printed + 1] = text end
+    table.move({ "-s", fake.path }, 1, 2, #words + 1, words)
+    table.insert(words, 1, "api")
+    local ok, status = pcall(require "firecracker.cli", words)
+    _G.print = print_of
+    assert(ok, status)
+    return status, table.concat(printed, "\n")
+  end
+
+  it("sends a request and prints the reply as it came", function ()
+    local fake <close> = assert(fc.testing.fake_vmm())
+    assert.same({ 0, '{"firecracker_version":"1.16.1"}' }, { ask(fake, { "GET", "/version" }) })
+    assert.same({ 0, "" }, { ask(fake, { "PUT", "/drives/a", '{"drive_id":"a","path_on_host":"/a","is_root_device":false}' }) })
+    assert.equal(1, #fake.vmm.drives)
+    assert.same({ 0, "" }, { ask(fake, { "PUT", "/mmds", '{"a":[],"b":null}' }) })
+    assert.same({ 0, '{"a":[],"b":null}' }, { ask(fake, { "GET", "/mmds" }) })
+  end)
+
+  it("refuses what the release lacks, unless raw", function ()
+    local fake <close> = assert(fc.testing.fake_vmm { release = "1.12.1" })
+    assert.equal(1, (ask(fake, { "PUT", "/serial", "{}" })))
+    assert.same({ "/version" }, { fake.requests[1].path, fake.requests[2] and fake.requests[2].path })
+    assert.equal(1, (ask(fake, { "PUT", "/serial", "{}", "--raw" })))
+    assert.equal("/serial", fake.requests[2].path)
+  end)
+end)
