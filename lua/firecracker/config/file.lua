@@ -14,24 +14,34 @@ local NO_PLACE <const> = { serial = true }   -- Firecracker's, but not in its fi
 
 local sections_of_file = {}   -- name -> whether it is a list, which must be one even when it is empty
 local own_sections = {}       -- name -> true: not Firecracker's
-local own_fields = {}         -- section -> name -> true: what this library adds to it, or to each of its items
+local records = {}            -- name -> its record, or its items'
 
 for _, section in ipairs(schema.fields) do
   local record = section.item or section
   if record.model and not NO_PLACE[section.name] then
     sections_of_file[section.name] = section.type == "list"
-    local ours = {}
-    for _, field in ipairs(record.fields) do
-      ours[field.name] = true
-    end
-    for _, field in ipairs(models[record.model].fields) do
-      ours[field.name] = nil
-    end
-    own_fields[section.name] = next(ours) and ours
+    records[section.name] = record
   else
     own_sections[section.name] = true
   end
 end
+
+-- Section -> name -> true: what this library adds to it, or to each of its items; false for nothing. Found when first
+-- asked for: it needs the section's model, and most programs read and write no file.
+local own_fields = setmetatable({}, { __index = function (cache, name)
+  local record, ours = records[name], {}
+  if not record then
+    return nil
+  end
+  for _, field in ipairs(record.fields) do
+    ours[field.name] = true
+  end
+  for _, field in ipairs(models[record.model].fields) do
+    ours[field.name] = nil
+  end
+  cache[name] = next(ours) and ours or false
+  return cache[name]
+end })
 
 local function system_error (path, problem)
   return nil, errors.new { code = "system", path = path, message = problem }
