@@ -60,7 +60,8 @@ describe("a machine on Firecracker", function ()
     for _, case in ipairs {
       { "1.0.0", { cpu_config = {} }, "cpu_config needs Firecracker 1.4 (this is 1.0.0)" },
       { "1.0.0", { entropy = {} }, "entropy needs Firecracker 1.4 (this is 1.0.0)" },
-      { "1.0.0", { machine_config = { cpu_template = "T2S" } }, "machine_config.cpu_template = 'T2S' needs Firecracker 1.2 (this is 1.0.0)" },
+      { "1.0.0", { machine_config = { cpu_template = "T2S" } },
+        "machine_config.cpu_template = 'T2S' needs Firecracker 1.2 (this is 1.0.0)" },
       { "1.6.0", { machine_config = { huge_pages = "2M" } }, "machine_config.huge_pages needs Firecracker 1.7 (this is 1.6.0)" },
       { "1.12.1", { serial = {} }, "serial needs Firecracker 1.14 (this is 1.12.1)" },
       { "1.13.1", { pmem = { { id = "p", path_on_host = "README.md", read_only = true } } },
