@@ -295,7 +295,9 @@ describe("http", function ()
         s:wait "^end 1"
         assert.is_false(request:result())
         assert.same({ 200, "y" }, { ask(request, "GET", "/") })
-        assert.same({}, driver.fired())
+        for _, key in ipairs(driver.fired()) do
+          assert.not_equal(request:key(), key)
+        end
       end)
     end)
 
