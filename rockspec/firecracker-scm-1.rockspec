@@ -72,6 +72,7 @@ build = {
     ["firecracker.launch.by_file"] = "lua/firecracker/launch/by_file.lua",
     ["firecracker.launch.console"] = "lua/firecracker/launch/console.lua",
     ["firecracker.launch.direct"] = "lua/firecracker/launch/direct.lua",
+    ["firecracker.lazy"] = "lua/firecracker/lazy.lua",
     ["firecracker.loop"] = "lua/firecracker/loop/init.lua",
     ["firecracker.loop.keys"] = "lua/firecracker/loop/keys.lua",
     ["firecracker.loop.many"] = "lua/firecracker/loop/many.lua",

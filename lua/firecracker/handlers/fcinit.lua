@@ -2,16 +2,18 @@
 -- `handlers.fcinit.create_machine(vm)`.
 -- @module firecracker.handlers.fcinit
 
-local by_file = require "firecracker.launch.by_file"
 local client = require "firecracker.api.client"
-local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
-local events = require "firecracker.events"
 local handler = require "firecracker.handler"
-local intake = require "firecracker.intake"
-local release = require "firecracker.release"
+local lazy = require "firecracker.lazy"
+
+local by_file = lazy "firecracker.launch.by_file"
+local config_file = lazy "firecracker.config.file"
+local events = lazy "firecracker.events"
+local intake = lazy "firecracker.intake"
+local release = lazy "firecracker.release"
 
 local files = core.files
 local fcinit = {}
@@ -175,7 +177,10 @@ end)
 --- Make the log and metrics files and FIFOs, which must exist before the VMM opens them.
 fcinit.create_log_files = handler.new("fcinit.CreateLogFilesHandler", function (vm)
   for _, section in ipairs { "logger", "metrics" } do
-    local ok, err = intake.prepare(vm, section)
+    local ok, err = true, nil
+    if vm.config[section] then
+      ok, err = intake.prepare(vm, section)
+    end
     if not ok then
       return nil, err
     end
@@ -186,7 +191,7 @@ end)
 fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
   for _, section in ipairs { "logger", "metrics" } do
     local operation = "put_" .. section
-    local body = intake.body(vm, section)
+    local body = vm.config[section] and intake.body(vm, section)
     local api, ok, err = nil, true, nil
     if body then
       api, err = api_of(vm)

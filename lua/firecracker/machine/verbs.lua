@@ -6,8 +6,10 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
-local file = require "firecracker.config.file"
+local lazy = require "firecracker.lazy"
 local process = require "firecracker.machine.process"
+
+local file = lazy "firecracker.config.file"
 
 local verbs = {}
 
