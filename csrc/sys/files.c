@@ -136,6 +136,15 @@ int fc_files_remove_directory (const char *given, fc_error *err) {
   return 0;
 }
 
+int fc_files_sync (const char *path, fc_error *err) {
+  int fd = -1;
+  if (fc_files_open(path, O_RDONLY, 0, &fd, err) < 0)
+    return -1;
+  int error = fsync(fd) < 0 ? errno : 0;
+  close(fd);
+  return error ? fc_error_system(err, error, "cannot write %s", path) : 0;
+}
+
 int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err) {
   int fd = -1;
   if (fc_files_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, err) < 0)

@@ -31,6 +31,8 @@ int fc_files_unlink (const char *path, fc_error *err);
 /* Remove a directory of plain entries (files, sockets, FIFOs, links) by its descriptor; deeper trees are
  * refused (ENOTEMPTY). A directory that is gone is no error. @see unlinkat(2) */
 int fc_files_remove_directory (const char *path, fc_error *err);
+/* Have a file's or a directory's content written to the disk. @see fsync(2) */
+int fc_files_sync (const char *path, fc_error *err);
 /* Append at most the last `limit` bytes of a regular file. */
 int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err);
 /* An absolute form of a path: the working directory is put before a relative one, "." and empty parts go;
