@@ -184,6 +184,30 @@ static int files_remove_directory (lua_State *L) {
 }
 
 /***
+The names in a directory, in no order.
+@function files.list
+@string path no symbolic link
+@treturn[1] {string,...}
+@return[2] nil
+@return[2] err
+*/
+static int files_list (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  fc_buffer *b = new_scratch(L);
+  fc_error err;
+  if (fc_files_list(path, b, &err) < 0)
+    return fc_fail(L, &err);
+  lua_newtable(L);
+  for (lua_Integer i = 1; b->length > 0; i++) {
+    size_t n = strcspn(fc_buffer_bytes(b), "/");
+    lua_pushlstring(L, fc_buffer_bytes(b), n);
+    lua_rawseti(L, -2, i);
+    fc_buffer_take(b, n + 1);
+  }
+  return 1;
+}
+
+/***
 The last bytes of a regular file.
 @function files.tail
 @string path
@@ -440,7 +464,8 @@ int fc_open_files (lua_State *L) {
       {"access", files_access},     {"random_hex", files_random_hex},
       {"euid", files_euid},         {"listens", files_listens},
       {"sync", files_sync},         {"copy", files_copy},
-      {"merge", files_merge},       {NULL, NULL}};
+      {"merge", files_merge},       {"list", files_list},
+      {NULL, NULL}};
   static const luaL_Reg copying[] = {{"step", copy_step}, {"close", copy_close}, {NULL, NULL}};
   static const luaL_Reg copy[] = {{"__gc", copy_close}, {"__close", copy_close}, {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};

@@ -129,6 +129,7 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
+    hangs = function () return vm:hangs() end,
     release = function ()
       local binary = launcher.find(vm.config)
       return binary and release.of_binary(binary)
@@ -201,12 +202,12 @@ fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_con
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
 
---- Set a CPU template of one's own; Firecracker's file may name a file of it, which the API does not take.
+--- Set a CPU template of one's own. What a file of it holds is sent: the API takes no path.
 fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
   if type(vm.config.cpu_config) == "string" then
     local template, err = config_file.read(vm.config.cpu_config)
     if not template then
-      return nil, err
+      return nil, errors.context(err, "config.cpu_config")
     end
     vm.config.cpu_config = template
   end
