@@ -101,37 +101,13 @@ fcinit.setup_kernel_args = handler.new("fcinit.SetupKernelArgs", function (vm)
   end
 end)
 
--- A directory of the machine's own; an id of ours that is taken is drawn anew.
-local function make_directory (vm)
-  local base = vm.config.run_dir
-  local ok, err = files.mkdir_private(base)
-  if not ok then
-    return nil, errors.context(err, "config.run_dir")
-  end
-  while true do
-    local path = base .. "/" .. vm.id
-    ok, err = files.mkdir(path)
-    if ok then
-      vm.directory = path
-      vm:defer("run directory", function ()
-        return files.remove_directory(path)
-      end, { path = path })
-      return true
-    elseif err.errno ~= "EEXIST" or vm.config.id then
-      err.hint = err.errno == "EEXIST" and "another machine has this id, or one that is gone left it" or nil
-      return nil, err
-    end
-    vm.id = assert(files.random_hex(4))
-  end
-end
-
 --- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
 -- fcinit.StartInstance.
 fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   if vm.process or vm.api then
     return nil, errors.new { code = "state", message = ("machine %s has a VMM already"):format(vm.id) }
   end
-  local ok, err = make_directory(vm)
+  local ok, err = vm:own_directory()
   if ok and not vm.by_file then
     ok, err = direct.start(vm)
   end

@@ -143,6 +143,39 @@ function methods:defer (name, fn, record)
   self.undo:push(name, fn, record)
 end
 
+--- Make the machine's own directory, `vm.directory`, in `config.run_dir`; a second call finds it made. An id of ours that
+-- is taken is drawn anew: whoever derives a name from `vm.id` calls this first.
+-- @function vm:own_directory
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:own_directory ()
+  if self.has_directory then
+    return true
+  end
+  local base = self.config.run_dir
+  local ok, err = files.mkdir_private(base)
+  if not ok then
+    return nil, errors.context(err, "config.run_dir")
+  end
+  while true do
+    local path = base .. "/" .. self.id
+    ok, err = files.mkdir(path)
+    if ok then
+      self.directory, self.has_directory = path, true
+      self:defer("run directory", function ()
+        self.has_directory = nil
+        return files.remove_directory(path)
+      end, { path = path })
+      return true
+    elseif err.errno ~= "EEXIST" or self.config.id then
+      err.hint = err.errno == "EEXIST" and "another machine has this id, or one that is gone left it" or nil
+      return nil, err
+    end
+    self.id = assert(files.random_hex(4))
+  end
+end
+
 --- Run the flow: from nothing to a running guest. When a step fails all before it are undone.
 -- @function vm:start
 -- @tparam[opt] table options `timeout` in seconds (default `timeouts.start`)
