@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -93,6 +94,28 @@ int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *
   }
   *fd = n;
   return 0;
+}
+
+/* What was locked may be another file than the path's by now. */
+static int lock_open (int fd, const char *path, fc_error *err) {
+  struct stat st, now;
+  if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+    return errno == EWOULDBLOCK ? 0 : fc_error_system(err, errno, "cannot lock %s", path);
+  if (fstat(fd, &st) < 0)
+    return fc_error_system(err, errno, "cannot look at %s", path);
+  return lstat(path, &now) == 0 && st.st_dev == now.st_dev && st.st_ino == now.st_ino;
+}
+
+int fc_files_lock (const char *path, int *fd, fc_error *err) {
+  int n = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0600);
+  if (n < 0)
+    return fc_error_system(err, errno, "cannot open %s", path);
+  int locked = lock_open(n, path, err);
+  if (locked <= 0)
+    close(n);
+  else
+    *fd = n;
+  return locked;
 }
 
 void fc_files_close (int *fd) {

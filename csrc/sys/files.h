@@ -24,6 +24,9 @@ int fc_files_create (const char *path, mode_t mode, fc_error *err);
 /* Open, close-on-exec, never as controlling terminal; follows links unless O_NOFOLLOW. Waits for no peer: a
  * FIFO without a reader cannot be opened for writing (ENXIO). @see open(2) */
 int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *err);
+/* Lock a file, which is made where missing, as long as the descriptor is open; the file may be replaced under its name
+ * by whoever has the lock. 1, or 0 when somebody else has it. @see flock(2) */
+int fc_files_lock (const char *path, int *fd, fc_error *err);
 /* Close what is open; *fd is -1 afterwards. */
 void fc_files_close (int *fd);
 /* Remove a name that is no directory; one that is gone is no error. @see unlink(2) */
