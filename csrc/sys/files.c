@@ -95,12 +95,6 @@ int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *
   return 0;
 }
 
-void fc_files_close (int *fd) {
-  if (*fd >= 0)
-    close(*fd);
-  *fd = -1;
-}
-
 int fc_files_unlink (const char *path, fc_error *err) {
   if (unlink(path) < 0 && errno != ENOENT)
     return fc_error_system(err, errno, "cannot remove %s", path);
