@@ -1,6 +1,7 @@
 -- What the library takes, measured in one process that obeys the commands of floor.c:
 -- start, stop, wait, attach PATH, get N, vm N, mmds1 N, mmds50 N, many N, run. Beyond those: `parts N`, what a start does
--- that the floor does not.
+-- that the floor does not, and `death STAGE`, the time from the death of a stub that ends at "socket" or "request" to the
+-- error of the start.
 -- Environment: FIRECRACKER, KERNEL, DRIVE, WORK.
 
 local fc = require "firecracker"
@@ -113,6 +114,16 @@ function commands.many (n)
   end)
   assert(next(vms.errors) == nil, next(vms.errors) and tostring(select(2, next(vms.errors))))
   return "total", microseconds(took), "cpu", microseconds(spent / n)
+end
+
+function commands.death (stage)
+  local settings = config()
+  settings.vmm = { arguments = { "--die", stage } }
+  local dead <close> = assert(fc.new(settings))
+  local ok, err = dead:start()
+  local told = now()
+  assert(not ok and err.code == "exited" and err.exited == 1, tostring(err))
+  return "total", microseconds(told - tonumber(err.stderr:match "died at ([%d.]+)") / 1e6)
 end
 
 local function median_of (n, fn, after)

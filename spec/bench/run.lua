@@ -121,6 +121,9 @@ local function measure_stub ()
       return { many = workers[who]:ask "many 50" }
     end)
     samples.parts = workers.ours:ask "parts 500"
+    interleave("deaths", PAIRS, { "ours" }, function (who)
+      return { socket = workers[who]:ask "death socket", request = workers[who]:ask "death request" }
+    end)
   end)
 end
 
@@ -230,6 +233,16 @@ local function report_parts ()
   line("  seccomp filters, in the VMM (floor with and without)", ("%.0f µs"):format(seccomp))
 end
 
+-- The goal holds for each of them.
+local function report_deaths ()
+  print "From a VMM's death to the error of the start (p50 p90 p99)"
+  for _, each in ipairs { { "socket", "before its socket" }, { "request", "at its first request" } } do
+    local took = of("deaths", "ours", each[1], "total")
+    line("  " .. each[2], percentiles(took))
+    line("  the longest", ("%.1f ms"):format(at(1, took) / 1e3), "<= 100 ms", at(1, took) <= 100000)
+  end
+end
+
 local function report_real ()
   print "On the real VMM (p50 p90 p99)"
   local ours, floor = of("real", "ours", "start", "without"), of("real", "floor", "start", "without")
@@ -295,6 +308,7 @@ local function main ()
     host.kernel, host.firecracker, host.load, PAIRS))
   report_stub()
   report_parts()
+  report_deaths()
   report_real()
   report_processes()
   local path = ("%s/%s.json"):format(BENCH, host.date)

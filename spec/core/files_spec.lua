@@ -392,6 +392,33 @@ describe("files", function ()
     end)
   end)
 
+  describe("lock", function ()
+    it("holds one at a time, until it is closed", function ()
+      sh.tmpdir(function (dir)
+        local path = dir .. "/lock"
+        local one = assert(files.lock(path))
+        assert.is_false(files.lock(path))
+        one:close()
+        local two <close> = assert(files.lock(path))
+        assert.is_false(files.lock(path))
+        assert(os.remove(path))   -- whoever has it may
+        local three <close> = assert(files.lock(path))
+        assert.is_false(files.lock(path))
+      end)
+    end)
+
+    it("follows no link, and says what is wrong", function ()
+      sh.tmpdir(function (dir)
+        assert(sh(("ln -s /etc/passwd %s/link"):format(dir)))
+        local fd, err = files.lock(dir .. "/link")
+        assert.is_nil(fd)
+        assert.equal("ELOOP", err.errno)
+        assert.equal("ENOENT", select(2, files.lock(dir .. "/no/lock")).errno)
+        assert.equal("EISDIR", select(2, files.lock(dir)).errno)
+      end)
+    end)
+  end)
+
   it("of wrong arguments raise", function ()
     for name, fn in pairs(files) do
       if name ~= "open_pty" and name ~= "euid" then

@@ -5,11 +5,13 @@
 
 local errors = require "firecracker.errors"
 local host = require "firecracker.host"
+local lazy = require "firecracker.lazy"
 local rules = require "firecracker.config.rules"
 local schema = require "firecracker.config.schema"
-local text = require "firecracker.text"
 local values = require "firecracker.config.values"
 local version = require "firecracker.version"
+
+local text = lazy "firecracker.text"
 
 local config = {}
 

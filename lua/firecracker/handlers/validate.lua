@@ -7,7 +7,10 @@ local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
 local gate = require "firecracker.api.gate"
 local handler = require "firecracker.handler"
-local release = require "firecracker.release"
+local lazy = require "firecracker.lazy"
+
+local release = lazy "firecracker.release"
+
 
 local files = core.files
 local validate = {}

@@ -7,8 +7,8 @@
 local client = require "firecracker.api.client"
 local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
-local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
+local launch = require "firecracker.launch"
 local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
 local process = require "firecracker.machine.process"
@@ -32,6 +32,8 @@ sections["/serial"] = nil   -- the file has no place for it
 
 -- What gets a file of its own: the file names it by its path, or the command line does.
 local ASIDE <const> = { ["/cpu-config"] = true, ["/mmds"] = true }
+
+local FLAGS <const> = { { name = "--config-file", file = "config" }, { name = "--metadata", file = "mmds" } }
 
 local function refuse (vm, operation)
   return nil, errors.new {
@@ -188,16 +190,24 @@ local function start (vm, noted, options)
   if not paths then
     return nil, err
   end
-  local arguments = { "--config-file", paths.config }
-  if paths.mmds then
-    table.move({ "--metadata", paths.mmds }, 1, 2, 3, arguments)
+  local arguments = {}
+  for _, flag in ipairs(FLAGS) do
+    local path = paths[flag.file]
+    if path then
+      path, err = vm:vmm_path(path)
+      if not path then
+        return nil, err
+      end
+      table.move({ flag.name, path }, 1, 2, #arguments + 1, arguments)
+    end
   end
+  local launcher = launch.of(vm.config)
   local ok
-  ok, err = direct.start(vm, arguments)
+  ok, err = launcher.start(vm, arguments)
   if ok then
     vm.api.path = vm.socket_path
     vm.api:prepare()   -- while the VMM starts
-    ok, err = direct.await(vm)
+    ok, err = launcher.await(vm)
   end
   if ok then
     ok, err = await_built(vm)
