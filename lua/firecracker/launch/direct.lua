@@ -53,7 +53,7 @@ function direct.command (vm, binary, more)
   local config = vm.config.vmm
   local argv = {
     binary, "--id", vm.id, "--api-sock", config.socket_path or SOCKET_NAME,
-    "--log-path", vm.log_path, "--level", "Warning",
+    "--log-path", vm.log_path or ("%s/%s/vmm.log"):format(vm.config.run_dir, vm.id), "--level", "Warning",
   }
   if config.seccomp_filter then
     table.move({ "--seccomp-filter", config.seccomp_filter }, 1, 2, #argv + 1, argv)
