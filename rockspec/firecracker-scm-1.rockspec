@@ -94,6 +94,7 @@ build = {
     ["firecracker.testing.deserialize"] = "lua/firecracker/testing/deserialize.lua",
     ["firecracker.testing.http"] = "lua/firecracker/testing/http.lua",
     ["firecracker.testing.json"] = "lua/firecracker/testing/json.lua",
+    ["firecracker.testing.reader"] = "lua/firecracker/testing/reader.lua",
     ["firecracker.testing.router"] = "lua/firecracker/testing/router.lua",
     ["firecracker.testing.vmm"] = "lua/firecracker/testing/vmm/init.lua",
     ["firecracker.testing.vmm.common"] = "lua/firecracker/testing/vmm/common.lua",
