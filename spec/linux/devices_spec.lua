@@ -16,7 +16,11 @@ local function boot (more)
   local console, text = bed.collector()
   more.console = console
   local vm = assert(fc.boot(linux.config(more)))
-  linux.await(text, "guest ready")
+  local ok, problem = pcall(bed.eventually, function () return text():find "guest ready" end, "guest ready", PATIENCE)
+  if not ok then
+    vm:close()
+    error(problem, 2)
+  end
   return vm
 end
 
