@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { REPLY_LIMIT = 64 * 1024 * 1024 };
+enum { REPLY_LIMIT = 64 * 1024 * 1024, EXPECT_LENGTH = 1024 };   /* of a shorter body libcurl sends no "Expect:" */
 
 struct fc_http_socket {
   fc_source source;
@@ -218,8 +218,7 @@ int fc_http_engine_open (fc_http_engine *e, fc_reactor *r, fc_error *err) {
   if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
     return fc_error_set(err, "http", 0, "libcurl cannot be initialised");
   e->multi = curl_multi_init();
-  const char *const headers[] = {"Host: localhost", "Content-Type: application/json", "Accept: application/json",
-                                 "Expect:"};
+  const char *const headers[] = {"Expect:", "Content-Type: application/json", "Host: localhost"};
   bool complete = e->multi != NULL;
   for (size_t i = 0; complete && i < sizeof headers / sizeof *headers; i++) {
     struct curl_slist *list = curl_slist_append(e->headers, headers[i]);
@@ -316,7 +315,6 @@ int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) 
   curl_easy_setopt(q->easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(q->easy, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN, 365L * 86400);
-  curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, c->engine->headers);
   curl_easy_setopt(q->easy, CURLOPT_ERRORBUFFER, q->problem);
   curl_easy_setopt(q->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
   curl_easy_setopt(q->easy, CURLOPT_OPENSOCKETDATA, q);
@@ -350,6 +348,12 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   q->os_errno = 0;
   q->problem[0] = '\0';
   CURLcode rc = CURLE_OK;
+  struct curl_slist *headers = e->headers;
+  if (!body)
+    headers = headers->next->next;   /* each costs libcurl a pass */
+  else if (length < EXPECT_LENGTH)
+    headers = headers->next;
+  curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, headers);
   if (body) {
     rc = curl_easy_setopt(q->easy, CURLOPT_POST, 1L);
     curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
