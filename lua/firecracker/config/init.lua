@@ -220,7 +220,13 @@ end
 -- Any field --------------------------------------------------------------------------------------------------------
 
 local function plain (value, field, above, key)
-  local result, fitting, expected, got = values.plain(value, field)
+  local result, fitting, expected, got
+  if field.any then
+    result, fitting, expected, got = values.plain(value, field)
+  else
+    result, expected, got = values.single(value, field)
+    fitting = not expected and field
+  end
   if not fitting then
     expect(below(above, key), expected, got)
   end
@@ -244,8 +250,11 @@ end
 function walk (value, field, above, key)
   if value == nil then
     value = field.default
-    if type(value) == "function" then
+    local kind = type(value)
+    if kind == "function" then
       value = value()
+    elseif kind ~= "table" and kind ~= "nil" then
+      return value   -- the schema's own plain value needs no check
     end
     if value == nil and not field.required then
       return nil
