@@ -20,9 +20,6 @@ local metatable = { __name = "firecracker.api", __index = methods }
 local CONNECTIONS <const> = 9
 local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3
 
--- So many requests may end without a wait, one after the other.
-local AT_ONCE <const> = 16
-
 --- Make a client. Nothing is connected yet.
 -- @tparam string path of the API socket; may be longer than a socket address
 -- @tparam[opt] table options `timeout` (seconds for a request that gives none, default 60), `log` (function of an event),
@@ -49,7 +46,6 @@ function client.new (path, options)
     idle = {},      -- requests to be used again, each as `take` returns it
     running = {},   -- those in use, as a set
     made = 0,       -- requests in all
-    at_once = 0,    -- replies since the last wait that were there at once
   }, metatable)
 end
 
@@ -114,12 +110,7 @@ local function attempt (self, use, method, path, body, deadline)
   end
   use.pending = true
   local status, text = false, nil
-  self.at_once = self.at_once + 1
-  if self.at_once < AT_ONCE then   -- it may be there already; the other tasks get their turn all the same
-    status, text = request:result()
-  end
   while status == false do
-    self.at_once = 0
     local fired = loop.park(deadline, use.key)
     if self.closed then
       return nil, closed_error(self)
