@@ -2,15 +2,16 @@
 #define _GNU_SOURCE
 #include "files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -107,6 +108,25 @@ int fc_files_unlink (const char *path, fc_error *err) {
   return 0;
 }
 
+/* As the kernel writes it, which glibc's readdir would copy into memory of its own. */
+struct kernel_dirent { uint64_t inode; int64_t offset; unsigned short length; unsigned char type; char name[]; };
+
+static int remove_entries (int fd, const char *path, fc_error *err) {
+  char entries[2048] __attribute__ ((aligned(8)));
+  long n;
+  while ((n = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0) {
+    const struct kernel_dirent *entry;
+    for (char *at = entries; at < entries + n; at += entry->length) {
+      entry = (const void *)at;
+      if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
+        continue;
+      if (unlinkat(fd, entry->name, 0) < 0 && errno != ENOENT)
+        return fc_error_system(err, errno == EISDIR ? ENOTEMPTY : errno, "cannot remove %s/%s", path, entry->name);
+    }
+  }
+  return n < 0 ? fc_error_system(err, errno, "cannot read directory %s", path) : 0;
+}
+
 int fc_files_remove_directory (const char *given, fc_error *err) {
   char path[PATH_MAX];
   if (trim_path(given, path, err) < 0)
@@ -114,23 +134,10 @@ int fc_files_remove_directory (const char *given, fc_error *err) {
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0)
     return errno == ENOENT ? 0 : fc_error_system(err, errno, "cannot open directory %s", path);
-  DIR *directory = fdopendir(fd);
-  if (!directory) {
-    int error = errno;
-    close(fd);
-    return fc_error_system(err, error, "cannot read directory %s", path);
-  }
-  for (struct dirent *entry; (entry = readdir(directory));) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-      continue;
-    if (unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
-      int error = errno == EISDIR ? ENOTEMPTY : errno;
-      fc_error_system(err, error, "cannot remove %s/%s", path, entry->d_name);
-      closedir(directory);
-      return -1;
-    }
-  }
-  closedir(directory);
+  int rc = remove_entries(fd, path, err);
+  close(fd);
+  if (rc < 0)
+    return -1;
   if (rmdir(path) < 0 && errno != ENOENT)
     return fc_error_system(err, errno, "cannot remove directory %s", path);
   return 0;

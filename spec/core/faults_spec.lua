@@ -68,7 +68,7 @@ local ENTRIES <const> = {
       require "firecracker.core"
     end
   end },
-  { "files", { c = 3, lua = 10, kernel = 5 }, function ()
+  { "files", { c = 2, lua = 10, kernel = 5 }, function ()
     local files = require "firecracker.core".files
     local name = os.tmpname()
     os.remove(name)
