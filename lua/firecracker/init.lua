@@ -92,7 +92,7 @@ end
 -- What only some programs need is loaded when it is asked for: a module, or a field of one.
 local LATER <const> = {
   all = { "firecracker.loop.many", "all" }, map = { "firecracker.loop.many", "map" },
-  drives = { "firecracker.drives" }, testing = { "firecracker.testing" },
+  drives = { "firecracker.drives" }, net = { "firecracker.network" }, testing = { "firecracker.testing" },
   kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" },
 }
 

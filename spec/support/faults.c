@@ -6,6 +6,7 @@
 #include <lua.h>
 #include <lualib.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -59,6 +60,10 @@ static void *faulty_realloc (void *old, size_t size) {
 
 static char *faulty_strdup (const char *text) {
   return fails(C, ENOMEM) ? NULL : counted(strdup(text));
+}
+
+static DIR *faulty_fdopendir (int fd) {
+  return fails(C, ENOMEM) ? NULL : fdopendir(fd);
 }
 
 static void faulty_free (void *block) {
@@ -138,7 +143,8 @@ static const struct { const char *name; uintptr_t address; } replaced[] = {
     REPLACED(malloc),        REPLACED(calloc),       REPLACED(realloc),        REPLACED(strdup),
     REPLACED(free),          REPLACED(epoll_create1), REPLACED(epoll_ctl),     REPLACED(timerfd_create),
     REPLACED(inotify_init1), REPLACED(inotify_add_watch), REPLACED(signalfd),  REPLACED(socket),
-    REPLACED(open),          REPLACED(fcntl),        REPLACED(mmap),           REPLACED(clone)};
+    REPLACED(open),          REPLACED(fcntl),        REPLACED(mmap),           REPLACED(clone),
+    REPLACED(fdopendir)};
 
 static void redirect (const ElfW(Rela) *from, size_t size, ElfW(Addr) base, const ElfW(Sym) *symbols, const char *names) {
   for (const ElfW(Rela) *r = from; (const char *)r < (const char *)from + size; r++) {

@@ -69,6 +69,7 @@ end
 
 local walk      -- walk(value, field, above, key): the checked copy of one value
 local containers = {}
+local FILE <const> = { type = "path" }   -- in the place of a table that a file holds
 
 -- The records of a table's fields by name, made once for each.
 local by_name = setmetatable({}, { __mode = "k", __index = function (cache, fields)
@@ -269,6 +270,7 @@ function walk (value, field, above, key)
   if arch and arch ~= host.arch() then
     refuse(below(above, key), "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
   end
+  field = field.file and type(value) == "string" and FILE or field
   local container = containers[field.type]
   if not container then
     value = plain(value, field, above, key)

@@ -10,6 +10,7 @@ local errors = require "firecracker.errors"
 local flow = require "firecracker.flow"
 local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 local undo = require "firecracker.undo"
 
@@ -22,7 +23,7 @@ local machine = {}
 local methods = {}
 local metatable = { __name = "firecracker.vm", __close = ending.methods.close, __gc = ending.collect }
 
-for _, part in ipairs { process, ending } do
+for _, part in ipairs { process, ending, paths } do
   for name, method in pairs(part.methods) do
     methods[name] = method
   end
@@ -152,6 +153,39 @@ end
 -- @param[opt] record what would be needed to do the same after a crash
 function methods:defer (name, fn, record)
   self.undo:push(name, fn, record)
+end
+
+--- Make the machine's own directory, `vm.directory`, in `config.run_dir`; a second call finds it made. An id of ours that
+-- is taken is drawn anew: whoever derives a name from `vm.id` calls this first.
+-- @function vm:own_directory
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:own_directory ()
+  if self.has_directory then
+    return true
+  end
+  local base = self.config.run_dir
+  local ok, err = files.mkdir_private(base)
+  if not ok then
+    return nil, errors.context(err, "config.run_dir")
+  end
+  while true do
+    local path = base .. "/" .. self.id
+    ok, err = files.mkdir(path)
+    if ok then
+      self.directory, self.has_directory = path, true
+      self:defer("run directory", function ()
+        self.has_directory = nil
+        return files.remove_directory(path)
+      end, { path = path })
+      return true
+    elseif err.errno ~= "EEXIST" or self.config.id then
+      err.hint = err.errno == "EEXIST" and "another machine has this id, or one that is gone left it" or nil
+      return nil, err
+    end
+    self.id = assert(files.random_hex(4))
+  end
 end
 
 --- Run the flow: from nothing to a running guest. When a step fails all before it are undone.
