@@ -151,7 +151,7 @@ function direct.start (vm, more)
   if not directory then
     return nil, name
   end
-  local ok, stdio, process = true, nil, nil
+  local ok, stdio, process = true
   if vm.log_path then   -- of a try that failed
     ok, err = files.unlink(vm.log_path)
   end
