@@ -215,8 +215,8 @@ local function report_tail ()
     local means, first, last = {}, math.floor(#order * part[2]) + 1, math.floor(#order * part[3])
     for i, field in ipairs { "total", "cpu", "waited", "vmm_cpu", "vmm_waited" } do
       local sum = 0
-      for at = first, last do
-        sum = sum + fields[field][order[at]]
+      for place = first, last do
+        sum = sum + fields[field][order[place]]
       end
       means[i] = sum / (last - first + 1)
     end
