@@ -39,12 +39,25 @@ end
 local vm, client
 local commands = {}
 
+-- Seconds a process has had a core, and has waited for one.
+local function schedule (pid)
+  local file <close> = assert(io.open(("/proc/%s/schedstat"):format(pid)))
+  local had, waited = file:read("n", "n")
+  return had / 1e9, waited / 1e9
+end
+
 -- With the default flow, or the same one told when its last step began.
 function commands.start (which)
+  local had, waited = schedule "self"
   local before = now()
   vm = assert(fc.new(config(), which == "timed" and flow or nil))
   assert(vm:start())
-  return "total", microseconds(now() - before), "instance_start", microseconds(which == "timed" and started or 0)
+  local took = now() - before
+  local had_now, waited_now = schedule "self"
+  local vmm_had, vmm_waited = schedule(vm.pid)
+  return "total", microseconds(took), "instance_start", microseconds(which == "timed" and started or 0),
+    "cpu", microseconds(had_now - had), "waited", microseconds(waited_now - waited),
+    "vmm_cpu", microseconds(vmm_had), "vmm_waited", microseconds(vmm_waited)
 end
 
 function commands.stop ()

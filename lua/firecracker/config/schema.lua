@@ -43,12 +43,11 @@ end
 -- A section that is a model, which is read when the section is.
 local function section (name, model, doc, changes, ours)
   return setmetatable({ name = name, type = "table", model = model, doc = doc }, { __index = function (self, key)
-    if key == "fields" then
-      self.fields = fields_of(model, changes, ours)
-    elseif key == "rules" then
-      self.rules = models[model].rules or {}
+    if key == "fields" or key == "rules" then
+      setmetatable(self, nil)
+      self.fields, self.rules = fields_of(model, changes, ours), self.rules or models[model].rules or {}
+      return self[key]
     end
-    return rawget(self, key)
   end })
 end
 

@@ -77,8 +77,11 @@ end
 local function prepare_socket (vm)
   local path = vm.config.vmm.socket_path
   if not path then
+    local before, ok, err = vm.socket_path, true, nil
     vm.socket_path = vm.directory .. "/" .. SOCKET_NAME
-    local ok, err = files.unlink(vm.socket_path)   -- of a VMM that failed, when tried again
+    if before then   -- of a VMM that failed; this is another try
+      ok, err = files.unlink(before)
+    end
     return ok and vm.directory, ok and SOCKET_NAME or err
   end
   if #path > SUN_PATH then
@@ -148,9 +151,11 @@ function direct.start (vm, more)
   if not directory then
     return nil, name
   end
+  local ok, stdio, process = true
+  if vm.log_path then   -- of a try that failed
+    ok, err = files.unlink(vm.log_path)
+  end
   vm.log_path, vm.stderr_path = vm.directory .. "/vmm.log", vm.directory .. "/stderr.log"
-  local ok, stdio, process
-  ok, err = files.unlink(vm.log_path)   -- of a try that failed
   if ok then
     ok, err = files.create(vm.log_path)
   end

@@ -110,7 +110,8 @@ end
 -- What a plain start asks for while it is absent; any other name may be a verb, and few programs use one.
 local FIELDS <const> = {
   closed = true, failed = true, starting = true, settling = true, settled = true, undo_errors = true,
-  process = true, exit = true, api = true, directory = true, log_path = true, stderr_path = true,
+  process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
+  log_path = true, stderr_path = true, vsock_path = true,
 }
 
 function metatable.__index (self, key)
