@@ -81,6 +81,16 @@ function fc.boot (config, wanted)
   return vm:start()
 end
 
+--- Make a machine of a snapshot: run the flow of scripts/restore.lua.
+-- @tparam table config its section `snapshot` says what is loaded
+-- @tparam[opt="restore"] table|string wanted a flow, its name or its path
+-- @treturn[1] table vm, its guest paused unless `snapshot.resume_vm`
+-- @return[2] nil
+-- @treturn[2] err with `handler`, `done`, `undone`
+function fc.restore (config, wanted)
+  return fc.boot(config, wanted or "restore")
+end
+
 --- A client of the API at a socket, without a machine.
 -- @tparam string path
 -- @tparam[opt] table options `timeout` in seconds, `log` (function of an event)
@@ -93,7 +103,7 @@ function fc.client (path, options)
 end
 
 -- What only some programs need is loaded when it is asked for.
-local LATER <const> = { testing = "firecracker.testing" }
+local LATER <const> = { snapshot = "firecracker.snapshot", testing = "firecracker.testing" }
 
 return setmetatable(fc, { __index = function (self, name)
   local module = LATER[name] and require(LATER[name])
