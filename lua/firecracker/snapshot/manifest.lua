@@ -83,9 +83,9 @@ local function misshapen_config (config)
     local section = config[name]
     local expected = name == "vsock" and "string" or "integer"
     if section ~= nil then
-      local found = misshapen(section, { [field] = expected }, "config." .. name)
+      local found, wanted = misshapen(section, { [field] = expected }, "config." .. name)
       if found then
-        return found, expected
+        return found, wanted
       end
     end
   end
