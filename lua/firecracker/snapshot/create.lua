@@ -87,22 +87,23 @@ local function parts_of (options)
   return parts
 end
 
--- The VMM answers one request at a time: when it answers this one it is through with what came before.
-local function settle (self)
-  if not process.exit(self) and self.api and not self.api.closed then
-    self.api:request("GET", "/")
+-- What the VMM says of its guest. It answers one request at a time: it is through with what came before.
+local function state_of (self)
+  if process.exit(self) or not self.api or self.api.closed then
+    return nil
   end
+  local info = self.api:get_instance_info { timeout = TIMEOUT }
+  return info and info.state
 end
 
+-- A request that was given up may have been done.
 local function undo (guard)
-  if guard.asked then
-    settle(guard.vm)
-  end
+  local state = guard.asked and state_of(guard.vm)
   for _, part in pairs(guard.parts) do
     files.unlink(part.from)
   end
-  if guard.paused then
-    guard.vm:resume()
+  if guard.paused and state == "Paused" then
+    guard.vm.api:patch_vm { state = "Resumed" }
   end
 end
 
@@ -210,12 +211,13 @@ end
 -- Everything but the final names.
 local function produce (self, options, guard)
   local parts = guard.parts
+  guard.asked = true
   if self.state == "running" then
+    guard.paused = true
     local ok, err = self:pause()
     if not ok then
       return nil, err
     end
-    guard.paused = true
   end
   for _, name in ipairs { "state", "memory" } do
     local made, problem = files.create(parts[name].from)   -- for our eyes alone: the VMM would let everybody read
@@ -223,13 +225,11 @@ local function produce (self, options, guard)
       return nil, problem
     end
   end
-  guard.asked = true
   local ok, err = self.api:put_snapshot_create({ snapshot_type = options.snapshot_type,
     snapshot_path = parts.state.from, mem_file_path = parts.memory.from }, { timeout = options.timeout or TIMEOUT })
   if not ok then
     return nil, err
   end
-  guard.asked = nil
   local described, release
   release, err = self:version()
   if release then

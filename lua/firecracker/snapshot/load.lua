@@ -505,7 +505,7 @@ function load.load (vm)
     end
   end
   if ok and given.resume_vm and not body.resume_vm then
-    ok, err = vm:resume()
+    ok, err = vm.api:patch_vm { state = "Resumed" }
   end
   return ok, err
 end

@@ -127,6 +127,7 @@ function manifest.read (path)
   elseif not release.number(read.release) then
     return refuse(path, "release: '%s' is none", read.release)
   end
+  read.format = nil
   local directory = assert(files.absolute(path)):match "^(.*)/"
   for _, name in ipairs { "state", "memory" } do
     local part = read[name]
