@@ -119,6 +119,28 @@ static int files_open (lua_State *L) {
 }
 
 /***
+Lock a file for as long as the descriptor is open; made where missing. Whoever has the lock may put another file in its
+place, or remove it.
+@function files.lock
+@string path
+@treturn[1] fd; false when somebody else has the lock
+@return[2] nil
+@return[2] err
+@see flock(2)
+*/
+static int files_lock (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  fc_fd_box *box = fc_new_fd(L);
+  fc_error err;
+  int locked = fc_files_lock(path, &box->fd, &err);
+  if (locked < 0)
+    return fc_fail(L, &err);
+  if (!locked)
+    lua_pushboolean(L, 0);
+  return 1;
+}
+
+/***
 Open a pseudo-terminal in raw mode.
 @function files.open_pty
 @treturn[1] fd the master
@@ -181,6 +203,30 @@ Remove a directory and the plain entries in it, following no link. A directory i
 static int files_remove_directory (lua_State *L) {
   fc_error err;
   return result(L, fc_files_remove_directory(luaL_checkstring(L, 1), &err), &err);
+}
+
+/***
+The names in a directory, in no order.
+@function files.list
+@string path no symbolic link
+@treturn[1] {string,...}
+@return[2] nil
+@return[2] err
+*/
+static int files_list (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  fc_buffer *b = new_scratch(L);
+  fc_error err;
+  if (fc_files_list(path, b, &err) < 0)
+    return fc_fail(L, &err);
+  lua_newtable(L);
+  for (lua_Integer i = 1; b->length > 0; i++) {
+    size_t n = strcspn(fc_buffer_bytes(b), "/");
+    lua_pushlstring(L, fc_buffer_bytes(b), n);
+    lua_rawseti(L, -2, i);
+    fc_buffer_take(b, n + 1);
+  }
+  return 1;
 }
 
 /***
@@ -440,7 +486,9 @@ int fc_open_files (lua_State *L) {
       {"access", files_access},     {"random_hex", files_random_hex},
       {"euid", files_euid},         {"listens", files_listens},
       {"sync", files_sync},         {"copy", files_copy},
-      {"merge", files_merge},       {NULL, NULL}};
+      {"merge", files_merge},       {"list", files_list},
+      {"lock", files_lock},
+      {NULL, NULL}};
   static const luaL_Reg copying[] = {{"step", copy_step}, {"close", copy_close}, {NULL, NULL}};
   static const luaL_Reg copy[] = {{"__gc", copy_close}, {"__close", copy_close}, {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
