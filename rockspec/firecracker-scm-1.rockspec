@@ -90,6 +90,12 @@ build = {
     ["firecracker.network.lease"] = "lua/firecracker/network/lease.lua",
     ["firecracker.rate_limiter"] = "lua/firecracker/rate_limiter.lua",
     ["firecracker.release"] = "lua/firecracker/release.lua",
+    ["firecracker.snapshot"] = "lua/firecracker/snapshot/init.lua",
+    ["firecracker.snapshot.create"] = "lua/firecracker/snapshot/create.lua",
+    ["firecracker.snapshot.hash"] = "lua/firecracker/snapshot/hash.lua",
+    ["firecracker.snapshot.load"] = "lua/firecracker/snapshot/load.lua",
+    ["firecracker.snapshot.manifest"] = "lua/firecracker/snapshot/manifest.lua",
+    ["firecracker.snapshot.writers"] = "lua/firecracker/snapshot/writers.lua",
     ["firecracker.sparse"] = "lua/firecracker/sparse.lua",
     ["firecracker.steps"] = "lua/firecracker/steps.lua",
     ["firecracker.testing"] = "lua/firecracker/testing/init.lua",
@@ -111,6 +117,7 @@ build = {
 
     -- the flows in scripts/ are the installed ones
     ["firecracker.flows.boot"] = "scripts/boot.lua",
+    ["firecracker.flows.restore"] = "scripts/restore.lua",
 
     ["firecracker.core"] = {
       sources = {

@@ -78,6 +78,16 @@ function fc.boot (config, wanted)
   return vm:start()
 end
 
+--- Make a machine of a snapshot: run the flow of scripts/restore.lua.
+-- @tparam table config its section `snapshot` says what is loaded
+-- @tparam[opt="restore"] table|string wanted a flow, its name or its path
+-- @treturn[1] table vm, its guest paused unless `snapshot.resume_vm`
+-- @return[2] nil
+-- @treturn[2] err with `handler`, `done`, `undone`
+function fc.restore (config, wanted)
+  return fc.boot(config, wanted or "restore")
+end
+
 --- A client of the API at a socket, without a machine.
 -- @tparam string path
 -- @tparam[opt] table options `timeout` in seconds, `log` (function of an event)
@@ -94,7 +104,7 @@ local LATER <const> = {
   command = { "firecracker.launch", "command" },
   all = { "firecracker.loop.many", "all" }, map = { "firecracker.loop.many", "map" },
   drives = { "firecracker.drives" }, net = { "firecracker.network" }, testing = { "firecracker.testing" },
-  kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" },
+  kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" }, snapshot = { "firecracker.snapshot" },
 }
 
 return setmetatable(fc, { __index = function (self, name)

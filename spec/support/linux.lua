@@ -168,18 +168,12 @@ local function take_snapshot ()
   snapshot = setmetatable({ directory = directory }, { __gc = function () files.remove_directory(directory) end })
   local vm <close> = linux.boot()
   assert(vm:pause())
-  request(vm, "PUT", "/snapshot/create",
-    { snapshot_type = "Full", snapshot_path = directory .. "/state", mem_file_path = directory .. "/memory" })
+  assert(vm:snapshot { snapshot_path = directory .. "/state", mem_file_path = directory .. "/memory" })
   copy(vm.directory .. "/data", directory .. "/data")
 end
 
--- `vm:snapshot` and the flow of scripts/restore.lua will take this step's place.
-local load_snapshot = fc.handler("spec.LoadSnapshot", function (vm)
-  local directory = snapshot.directory
-  copy(directory .. "/data", vm.directory .. "/data")
-  request(vm, "PUT", "/snapshot/load", { snapshot_path = directory .. "/state", resume_vm = true,
-    mem_backend = { backend_type = "File", backend_path = directory .. "/memory" } })
-  vm.phase = "running"
+local copy_data = fc.handler("spec.CopyData", function (vm)
+  copy(snapshot.directory .. "/data", vm.directory .. "/data")
 end)
 
 --- The one guest, as it was when its ports answered, in a machine of its own.
@@ -188,7 +182,9 @@ function linux.restore ()
   if not snapshot then
     take_snapshot()
   end
-  return assert(fc.boot(linux.config(), fc.flow { validation = {}, fcinit = { fc.handlers.fcinit.start_vmm, load_snapshot } }))
+  local config = linux.config { snapshot = { snapshot_path = snapshot.directory .. "/state", resume_vm = true } }
+  config.boot_source = nil
+  return assert(fc.restore(config, assert(fc.flow "restore"):insert_before("fcinit.LoadSnapshot", copy_data)))
 end
 
 return linux

@@ -82,6 +82,11 @@ local vmm = {
     key_expected = "name of a variable expected", doc = "of the VMM's process" },
 }
 
+local load_options = {
+  { name = "verify", type = "boolean", default = false, doc = "compare the files with the hashes of the manifest" },
+  { name = "ignore_manifest", type = "boolean", default = false, doc = "load whatever the manifest says" },
+}
+
 local timeouts = {
   { name = "start", type = "number", min = 0, default = 60, doc = "the whole boot flow" },
   { name = "request", type = "number", min = 0, default = 60, doc = "one API request" },
@@ -122,6 +127,8 @@ return {
     with(section("metrics", "Metrics", "what the VMM counts", { metrics_path = { required = false } }, fifo),
       { rules = { { "either", "metrics_path", "fifo", "to" } } }),
     section("mmds_config", "MmdsConfig", "how the guest reaches its metadata"),
+    with(section("snapshot", "SnapshotLoadParams", "what fc.restore loads", nil, load_options),
+      { rules = { { "excludes", "mem_backend", "mem_file_path" } } }),
     { name = "mmds", type = "json", doc = "the guest's metadata" },
     { name = "timeouts", type = "table", fields = timeouts, default = {}, doc = "in seconds" },
     { name = "console", default = "null", expected = "'null', 'inherit', a path with a slash or a function expected",
@@ -140,7 +147,6 @@ return {
     { name = "client", later = true },
     { name = "jailer", later = true },
     { name = "netns", later = true },
-    { name = "snapshot", later = true },
     { name = "via", later = true },
   },
 }

@@ -227,10 +227,10 @@ fcinit.attach_pmem = handler.new("fcinit.AttachPmem", put_each("put_pmem", "pmem
 fcinit.create_network_interfaces = handler.new("fcinit.CreateNetworkInterfaces",
   put_each("put_network_interface", "network_interfaces", "iface_id"))
 
---- Add the vsock device. Its socket is made by the VMM at once and never removed by it.
+--- Add the vsock device. Its socket is made by the VMM at once and never removed by it. A snapshot brings its own.
 fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   local vsock = vm.config.vsock
-  if not vsock then
+  if not vsock or vm.config.snapshot then
     return true
   end
   local api, err = api_of(vm)
@@ -293,6 +293,13 @@ fcinit.add_entropy = handler.new("fcinit.AddEntropy", put("put_entropy", "entrop
 
 --- Add memory that can be plugged later.
 fcinit.add_memory_hotplug = handler.new("fcinit.AddMemoryHotplug", put("put_memory_hotplug", "memory_hotplug"))
+
+--- Load the snapshot: the guest is there, paused or running as `snapshot.resume_vm` says. A stale vsock socket is removed
+-- before; other taps and sockets are named in the request; limits and exchanged drives are in place before the guest goes on.
+-- A failure ends the VMM.
+fcinit.load_snapshot = handler.new("fcinit.LoadSnapshot", function (vm)
+  return require("firecracker.snapshot.load").load(vm)
+end)
 
 --- Start the guest; by file, the VMM and the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)

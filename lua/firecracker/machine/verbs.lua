@@ -132,6 +132,20 @@ function methods:ctrl_alt_del (options)
   return call(self, "send Ctrl-Alt-Del to", "put_actions", { action_type = "SendCtrlAltDel" }, options)
 end
 
+--- Write a snapshot of a paused machine. It gets its names when all of it is on the disk; whatever fails, nothing of it is
+-- left and the machine is as it was. Drives are not in it: copy them while the guest stands still.
+-- @function vm:snapshot
+-- @tparam table options `snapshot_path` (the state), `mem_file_path` (the memory); perhaps `snapshot_type` ("Full", or "Diff": what
+-- changed since the snapshot before), `pause` (true: a guest that runs is paused for it), `hashes` (true: SHA-256 in the
+-- manifest), `manifest` (false: none is written), `timeout` (seconds for the VMM to write it, default 600)
+-- @treturn[1] table the manifest, which is beside the state as `<snapshot_path>.json`
+-- @return[2] nil
+-- @treturn[2] err
+-- @see fc.restore
+function methods:snapshot (options)
+  return require "firecracker.snapshot.create"(self, options)
+end
+
 -- Drives ------------------------------------------------------------------------------------------------------------
 
 --- Change a drive of a guest that runs, or have the guest look at it again.
