@@ -1,0 +1,49 @@
+--- A network namespace of a spec's own, and independent eyes on it: iproute2.
+-- local space <close> = netns()   fd: of the core; net: the core's netlink socket in it
+-- space:sh(command)           what it wrote, run there; space:json(command): decoded
+-- space:ip "address", space:tc "qdisc", space:bridge "link": what `ip -j -d …` says there
+-- space:state()               all of it as one text, for comparisons
+
+local core = require "firecracker.core"
+local network = require "firecracker.core.net"
+local sh = require "spec.support.sh"
+
+local space = {}
+local metatable = { __index = space }
+
+function space:sh (command)
+  -- the descriptor is closed on exec: it is named as this process's, which is the shell's parent
+  local out, status = sh(("nsenter --net=/proc/$PPID/fd/%d sh -c %s"):format(self.fd:number(), sh.quote(command)))
+  assert(status == 0, command .. ": " .. out)
+  return out
+end
+
+function space:json (command)
+  local out = self:sh(command)
+  return out:match "%S" and assert(core.json.decode(out)) or {}
+end
+
+for _, program in ipairs { "ip", "tc", "bridge" } do
+  space[program] = function (self, arguments)
+    return self:json(("%s -j -d %s"):format(program, arguments))
+  end
+end
+
+function space:state ()
+  return self:sh [[
+    ip -d link; ip address; ip route show table all; ip -6 route show table all; ip neigh; tc qdisc
+    for link in $(ls /proc/sys/net/ipv4/conf); do tc filter show dev $link ingress 2>/dev/null; done
+    sysctl -a 2>/dev/null | grep forward]]
+end
+
+function metatable:__close ()
+  self.net:close()
+  self.fd:close()
+end
+
+return function ()
+  local fd = assert(network.netns.create())
+  local self = setmetatable({ fd = fd, net = assert(network.netlink.open(fd)) }, metatable)
+  assert(self.net:sysctl("ipv6/conf/default/disable_ipv6", "1"))    -- nothing appears by itself
+  return self
+end
