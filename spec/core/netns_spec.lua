@@ -77,6 +77,22 @@ describe("network namespaces #root", function ()
     spawn.ended(other)
   end)
 
+  it("are made where there is no /run/netns yet, as `ip netns` makes it", function ()
+    local out = host("umask 077; exec unshare --mount sh -c 'mount -t tmpfs none /run; exec \"$@\"' -", [[
+      local netns = require "firecracker.core.net".netns
+      local function show (command)
+        local pipe <close> = io.popen(command)
+        io.write(pipe:read "a")
+      end
+      assert(#netns.list() == 0)
+      assert(netns.create "one")
+      show "stat -c %a /run/netns; grep -c ' /run/netns .* shared:' /proc/self/mountinfo"
+      assert(netns.create "two")
+      assert(netns.create "three")
+      show "ip netns add four; ip netns list | sort; grep -c ' /run/netns .* shared:' /proc/self/mountinfo"]])
+    assert.equal("755\n1\nfour\none\nthree\ntwo\n1\n", out)
+  end)
+
   it("are made once, and leave nothing when they are not", function ()
     local fd <close> = assert(netns.create(NAME))
     local id = identity(fd)

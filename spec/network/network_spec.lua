@@ -143,10 +143,12 @@ describe("fc.net", function ()
     it("joins two links, all of it or nothing", function ()
       assert(net:add_tap { name = "tap0", up = true })
       assert(net:add_link { kind = "veth", name = "v0", peer = "v1", up = true })
-      local before, n, joined, err = space:state(), 0, nil, nil
+      local before, n = space:state(), 0
+      local joined
       repeat
         n = n + 1
         faults.arm("request", n)
+        local err
         joined, err = net:redirect("v0", "tap0")
         local calls = faults.arm "nothing"
         if not joined then
@@ -167,7 +169,7 @@ describe("fc.net", function ()
 
     it("makes a tap whole or not at all", function ()
       assert(net:add_link { kind = "bridge", name = "br0", mac = "02:00:00:00:00:01" })
-      local before, n, made = space:state(), 0, nil
+      local before, n, made = space:state(), 0
       repeat
         n = n + 1
         faults.arm("request", n)
@@ -193,8 +195,8 @@ describe("fc.net", function ()
   it("names the capability a user lacks #root #scripts", function ()
     sh.tmpdir(function (dir)
       -- a user may not be able to read the tree; and whatever the machine's own /dev/net/tun allows, this one allows all
-      assert(os.execute(("set -e; d=%s; chmod 755 $d; cp -r lua $d/; mkdir $d/lib; cp -r build/firecracker $d/lib/; chmod -R go+rX $d; mknod -m 666 $d/tun c 10 200")
-        :format(sh.quote(dir))))
+      assert(os.execute(("set -e; d=%s; chmod 755 $d; cp -r lua $d/; mkdir $d/lib; cp -r build/firecracker $d/lib/; " ..
+        "chmod -R go+rX $d; mknod -m 666 $d/tun c 10 200"):format(sh.quote(dir))))
       local script = assert(io.open(dir .. "/try.lua", "w"))
       script:write [[
         local net = require "firecracker.network"
