@@ -204,6 +204,30 @@ static int files_remove_directory (lua_State *L) {
 }
 
 /***
+List a directory.
+@function files.list
+@string path
+@treturn[1] {string,...} the names in it, in no order
+@return[2] nil
+@return[2] err
+@see readdir(3)
+*/
+static int files_list (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  fc_buffer *names = new_scratch(L);
+  fc_error err;
+  if (fc_files_list(path, names, &err) < 0)
+    return fc_fail(L, &err);
+  lua_newtable(L);
+  const char *at = fc_buffer_bytes(names), *end = at + names->length;
+  for (lua_Integer i = 1; at < end; i++, at += strlen(at) + 1) {
+    lua_pushstring(L, at);
+    lua_rawseti(L, -2, i);
+  }
+  return 1;
+}
+
+/***
 The last bytes of a regular file.
 @function files.tail
 @string path
@@ -363,7 +387,7 @@ int fc_open_files (lua_State *L) {
       {"absolute", files_absolute}, {"look", files_look},
       {"access", files_access},     {"random_hex", files_random_hex},
       {"euid", files_euid},         {"listens", files_listens},
-      {"lock", files_lock},
+      {"lock", files_lock},         {"list", files_list},
       {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
   static const luaL_Reg scratch[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};

@@ -159,6 +159,23 @@ int fc_files_remove_directory (const char *given, fc_error *err) {
   return 0;
 }
 
+int fc_files_list (const char *path, fc_buffer *out, fc_error *err) {
+  DIR *directory = opendir(path);
+  if (!directory)
+    return fc_error_system(err, errno, "cannot open directory %s", path);
+  const struct dirent *entry;
+  int rc = 0;
+  while (rc == 0 && (errno = 0, entry = readdir(directory))) {
+    const char *name = entry->d_name;
+    if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && fc_buffer_append(out, name, strlen(name) + 1) < 0)
+      rc = fc_error_memory(err);
+  }
+  if (rc == 0 && errno)
+    rc = fc_error_system(err, errno, "cannot read directory %s", path);
+  closedir(directory);
+  return rc;
+}
+
 int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err) {
   int fd = -1;
   if (fc_files_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, err) < 0)

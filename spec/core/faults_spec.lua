@@ -84,6 +84,7 @@ local ENTRIES <const> = {
       local dir <close> = assert(files.open(name, "r"))
       assert(files.tail("/proc/self/../../etc/passwd", 100))
       assert(files.absolute "a/b/../c")
+      assert(#assert(files.list(name)) == 2)
       assert(files.look(name) and lock:number() + file:number() + again:number() + dir:number() > 0)
       assert(files.random_hex(32))
       assert(files.unlink(name .. "/file"))

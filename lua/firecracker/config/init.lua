@@ -243,6 +243,14 @@ function walk (value, field, above, key)
   if arch and arch ~= host.arch() then
     refuse(place, "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
   end
+  if field.one and type(value) ~= "table" then
+    value = { value }
+  elseif field.flag and type(value) == "boolean" then
+    if not value then
+      return nil
+    end
+    value = {}
+  end
   local container = containers[field.type]
   if container and type(value) ~= "table" then
     expect(place, values.expected(field), type(value))
