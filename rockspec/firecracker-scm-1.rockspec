@@ -17,6 +17,7 @@ dependencies = { "lua >= 5.4, < 5.5", "argparse >= 0.7" }
 external_dependencies = {
   CURL = { library = "curl" },
   CJSON = { library = "cjson" },
+  MNL = { library = "mnl" },
 }
 
 -- spec/packaging_spec.lua compares these lists with the tree and with the Makefile.
@@ -81,6 +82,7 @@ build = {
     ["firecracker.machine.ending"] = "lua/firecracker/machine/ending.lua",
     ["firecracker.machine.process"] = "lua/firecracker/machine/process.lua",
     ["firecracker.machine.verbs"] = "lua/firecracker/machine/verbs.lua",
+    ["firecracker.network"] = "lua/firecracker/network/init.lua",
     ["firecracker.rate_limiter"] = "lua/firecracker/rate_limiter.lua",
     ["firecracker.release"] = "lua/firecracker/release.lua",
     ["firecracker.steps"] = "lua/firecracker/steps.lua",
@@ -117,6 +119,7 @@ build = {
         "csrc/lstream.c",
         "csrc/lwatch.c",
         "csrc/sys/buffer.c",
+        "csrc/sys/child.c",
         "csrc/sys/error.c",
         "csrc/sys/files.c",
         "csrc/sys/listener.c",
@@ -144,6 +147,27 @@ build = {
       incdirs = { "csrc", "$(CURL_INCDIR)" },
       libdirs = { "$(CURL_LIBDIR)" },
       libraries = { "curl" },
+    },
+    ["firecracker.core.net"] = {
+      sources = {
+        "csrc/lcommon.c",
+        "csrc/lfd.c",
+        "csrc/lnet.c",
+        "csrc/lnetlink.c",
+        "csrc/lnetns.c",
+        "csrc/sys/buffer.c",
+        "csrc/sys/child.c",
+        "csrc/sys/error.c",
+        "csrc/sys/netlink.c",
+        "csrc/sys/netlink_addresses.c",
+        "csrc/sys/netlink_links.c",
+        "csrc/sys/netlink_redirect.c",
+        "csrc/sys/netns.c",
+        "csrc/sys/tap.c",
+      },
+      incdirs = { "csrc", "$(MNL_INCDIR)" },
+      libdirs = { "$(MNL_LIBDIR)" },
+      libraries = { "mnl" },
     },
   },
   install = {

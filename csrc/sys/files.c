@@ -118,12 +118,6 @@ int fc_files_lock (const char *path, int *fd, fc_error *err) {
   return locked;
 }
 
-void fc_files_close (int *fd) {
-  if (*fd >= 0)
-    close(*fd);
-  *fd = -1;
-}
-
 int fc_files_unlink (const char *path, fc_error *err) {
   if (unlink(path) < 0 && errno != ENOENT)
     return fc_error_system(err, errno, "cannot remove %s", path);

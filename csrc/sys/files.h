@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -28,7 +29,11 @@ int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *
  * by whoever has the lock. 1, or 0 when somebody else has it. @see flock(2) */
 int fc_files_lock (const char *path, int *fd, fc_error *err);
 /* Close what is open; *fd is -1 afterwards. */
-void fc_files_close (int *fd);
+static inline void fc_files_close (int *fd) {
+  if (*fd >= 0)
+    close(*fd);
+  *fd = -1;
+}
 /* Remove a name that is no directory; one that is gone is no error. @see unlink(2) */
 int fc_files_unlink (const char *path, fc_error *err);
 /* Remove a directory of plain entries (files, sockets, FIFOs, links) by its descriptor; deeper trees are
