@@ -48,6 +48,7 @@ local function check_static (at, static, taken)
     check_host(field, networks[i].address, networks[i])
     claim(taken, "address", address.format(networks[i].address), field)
   end
+  local given = {}
   for i, text in ipairs(static.gateway or {}) do
     local field, bytes, inside = ("%s.static.gateway[%d]"):format(at, i), address.parse(text), false
     for _, network in ipairs(networks) do
@@ -59,7 +60,10 @@ local function check_static (at, static, taken)
     if not inside then
       refuse(field, "'%s' is in none of its networks (%s)", text, table.concat(static.ip, ", "))
     end
-    claim(taken, at .. " gateway of", #bytes == 4 and "IPv4" or "IPv6", field)
+    if given[#bytes] then
+      refuse(field, "'%s' is one more of the family of '%s'", text, given[#bytes])
+    end
+    given[#bytes] = text
   end
 end
 
@@ -100,7 +104,7 @@ local function check_cni (i, at, config, taken)
   claim(taken, "if_name", cni.if_name, at .. ".cni.if_name")
   local list, err = require "firecracker.network.cni".load(cni)
   if not list then
-    err.field = ("%s.cni.%s"):format(at, err.field or "network_name")
+    err.code, err.field = "config", ("%s.cni.%s"):format(at, err.field or "network_name")
     err.message = ("config.%s: %s"):format(err.field, err.message)
     error(err, 0)
   end
