@@ -33,7 +33,8 @@ const char *fc_check_link (lua_State *L, int index, const char *field) {
   static const char expected[] = "name of a link (1 to 15 bytes without space, /, : and %)";
   const char *name = check_text(L, index, field, expected);
   size_t length = strlen(name);
-  if (length == 0 || length >= FC_LINK_NAME || strpbrk(name, " \t\n\v\f\r/:%") || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+  if (length == 0 || length >= FC_LINK_NAME || strpbrk(name, " \t\n\v\f\r/:%") || strcmp(name, ".") == 0 ||
+      strcmp(name, "..") == 0)
     refuse(L, field, expected, index);
   return name;
 }

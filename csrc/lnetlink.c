@@ -113,8 +113,8 @@ static int netlink_format (lua_State *L) {
 
 #define CHANGE(member) offsetof(fc_link_change, member)
 #define LINK_FIELDS(base)                                                                                              \
-  {"up", FC_FIELD_UP, (base) + CHANGE(up), false}, {"mtu", FC_FIELD_U32, (base) + CHANGE(mtu), false},                 \
-      {"mac", FC_FIELD_MAC, (base) + CHANGE(mac), false}, {"master", FC_FIELD_MASTER, (base) + CHANGE(master), false}
+  {"up", FC_FIELD_UP, false, (base) + CHANGE(up)}, {"mtu", FC_FIELD_U32, false, (base) + CHANGE(mtu)},                 \
+      {"mac", FC_FIELD_MAC, false, (base) + CHANGE(mac)}, {"master", FC_FIELD_MASTER, false, (base) + CHANGE(master)}
 
 /***
 Make a tap that stays; all of it or nothing.
@@ -125,13 +125,13 @@ Make a tap that stays; all of it or nothing.
 @return[2] err (`EEXIST`: the name is taken)
 */
 static int netlink_add_tap (lua_State *L) {
-  static const fc_field fields[] = {{"name", FC_FIELD_LINK, offsetof(fc_tap, name), true},
-                                    {"owner", FC_FIELD_ID, offsetof(fc_tap, owner), false},
-                                    {"group", FC_FIELD_ID, offsetof(fc_tap, group), false},
-                                    {"vnet_hdr", FC_FIELD_FLAG, offsetof(fc_tap, vnet_hdr), false},
-                                    {"multi_queue", FC_FIELD_FLAG, offsetof(fc_tap, multi_queue), false},
+  static const fc_field fields[] = {{"name", FC_FIELD_LINK, true, offsetof(fc_tap, name)},
+                                    {"owner", FC_FIELD_ID, false, offsetof(fc_tap, owner)},
+                                    {"group", FC_FIELD_ID, false, offsetof(fc_tap, group)},
+                                    {"vnet_hdr", FC_FIELD_FLAG, false, offsetof(fc_tap, vnet_hdr)},
+                                    {"multi_queue", FC_FIELD_FLAG, false, offsetof(fc_tap, multi_queue)},
                                     LINK_FIELDS(offsetof(fc_tap, link)),
-                                    {NULL, 0, 0, false}};
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   fc_tap tap = {.owner = -1, .group = -1, .link = FC_LINK_CHANGE};
   fc_read_fields(L, 2, fields, &tap);
@@ -148,14 +148,14 @@ Make a link of another kind.
 @return[2] err (`EEXIST`: the name is taken)
 */
 static int netlink_add_link (lua_State *L) {
-  static const fc_field fields[] = {{"kind", FC_FIELD_TEXT, CHANGE(kind), true},
-                                    {"name", FC_FIELD_LINK, CHANGE(name), true},
-                                    {"netns", FC_FIELD_FD, CHANGE(netns), false},
-                                    {"peer", FC_FIELD_LINK, CHANGE(peer), false},
-                                    {"peer_mac", FC_FIELD_MAC, CHANGE(peer_mac), false},
-                                    {"peer_netns", FC_FIELD_FD, CHANGE(peer_netns), false},
+  static const fc_field fields[] = {{"kind", FC_FIELD_TEXT, true, CHANGE(kind)},
+                                    {"name", FC_FIELD_LINK, true, CHANGE(name)},
+                                    {"netns", FC_FIELD_FD, false, CHANGE(netns)},
+                                    {"peer", FC_FIELD_LINK, false, CHANGE(peer)},
+                                    {"peer_mac", FC_FIELD_MAC, false, CHANGE(peer_mac)},
+                                    {"peer_netns", FC_FIELD_FD, false, CHANGE(peer_netns)},
                                     LINK_FIELDS(0),
-                                    {NULL, 0, 0, false}};
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   fc_link_change link = FC_LINK_CHANGE;
   fc_read_fields(L, 2, fields, &link);
@@ -177,10 +177,10 @@ Change a link.
 @return[2] err (`ENODEV`: no such link)
 */
 static int netlink_set_link (lua_State *L) {
-  static const fc_field fields[] = {{"name", FC_FIELD_LINK, CHANGE(name), false},
-                                    {"netns", FC_FIELD_FD, CHANGE(netns), false},
+  static const fc_field fields[] = {{"name", FC_FIELD_LINK, false, CHANGE(name)},
+                                    {"netns", FC_FIELD_FD, false, CHANGE(netns)},
                                     LINK_FIELDS(0),
-                                    {NULL, 0, 0, false}};
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   const char *name = fc_check_link(L, 2, "link");
   fc_link_change change = FC_LINK_CHANGE;
@@ -267,7 +267,7 @@ Give a link an address.
 @return[2] err (`EEXIST`: it has it)
 */
 static int netlink_add_address (lua_State *L) {
-  static const fc_field fields[] = {{"nodad", FC_FIELD_FLAG, offsetof(fc_address_change, nodad), false}, {NULL, 0, 0, false}};
+  static const fc_field fields[] = {{"nodad", FC_FIELD_FLAG, false, offsetof(fc_address_change, nodad)}, {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   const char *link = fc_check_link(L, 2, "link");
   fc_address_change change = {.nodad = false};
@@ -319,15 +319,15 @@ static int netlink_addresses (lua_State *L) {
 /* ---- routes ---- */
 
 static void read_route (lua_State *L, fc_route_change *route) {
-  static const fc_field fields[] = {{"to", FC_FIELD_BLOCK, offsetof(fc_route_change, to), true},
-                                    {"via", FC_FIELD_HOST, offsetof(fc_route_change, via), false},
-                                    {"source", FC_FIELD_HOST, offsetof(fc_route_change, source), false},
-                                    {"link", FC_FIELD_LINK, offsetof(fc_route_change, link), false},
-                                    {"metric", FC_FIELD_U32, offsetof(fc_route_change, metric), false},
-                                    {"table", FC_FIELD_U32, offsetof(fc_route_change, table), false},
-                                    {"onlink", FC_FIELD_FLAG, offsetof(fc_route_change, onlink), false},
-                                    {"replace", FC_FIELD_FLAG, offsetof(fc_route_change, replace), false},
-                                    {NULL, 0, 0, false}};
+  static const fc_field fields[] = {{"to", FC_FIELD_BLOCK, true, offsetof(fc_route_change, to)},
+                                    {"via", FC_FIELD_HOST, false, offsetof(fc_route_change, via)},
+                                    {"source", FC_FIELD_HOST, false, offsetof(fc_route_change, source)},
+                                    {"link", FC_FIELD_LINK, false, offsetof(fc_route_change, link)},
+                                    {"metric", FC_FIELD_U32, false, offsetof(fc_route_change, metric)},
+                                    {"table", FC_FIELD_U32, false, offsetof(fc_route_change, table)},
+                                    {"onlink", FC_FIELD_FLAG, false, offsetof(fc_route_change, onlink)},
+                                    {"replace", FC_FIELD_FLAG, false, offsetof(fc_route_change, replace)},
+                                    {NULL, 0, false, 0}};
   *route = (fc_route_change){.link = NULL};
   fc_read_fields(L, 2, fields, route);
   if (!route->link && !route->via.family)
@@ -381,9 +381,9 @@ static int netlink_routes (lua_State *L) {
                                       COLUMN(type, WORD), COLUMN(scope, WORD), {NULL, 0, 0}};
 #undef COLUMN
   struct filter { const char *link; uint32_t table; } filter = {NULL, 254};
-  static const fc_field fields[] = {{"link", FC_FIELD_LINK, offsetof(struct filter, link), false},
-                                    {"table", FC_FIELD_U32, offsetof(struct filter, table), false},
-                                    {NULL, 0, 0, false}};
+  static const fc_field fields[] = {{"link", FC_FIELD_LINK, false, offsetof(struct filter, link)},
+                                    {"table", FC_FIELD_U32, false, offsetof(struct filter, table)},
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   if (!lua_isnoneornil(L, 2))
     fc_read_fields(L, 2, fields, &filter);
@@ -395,11 +395,11 @@ static int netlink_routes (lua_State *L) {
 /* ---- neighbours ---- */
 
 static void read_neighbour (lua_State *L, fc_neighbour_change *neighbour, bool added) {
-  const fc_field fields[] = {{"link", FC_FIELD_LINK, offsetof(fc_neighbour_change, link), true},
-                             {"address", FC_FIELD_HOST, offsetof(fc_neighbour_change, address), true},
-                             {"mac", FC_FIELD_MAC, offsetof(fc_neighbour_change, mac), added},
-                             {"replace", FC_FIELD_FLAG, offsetof(fc_neighbour_change, replace), false},
-                             {NULL, 0, 0, false}};
+  const fc_field fields[] = {{"link", FC_FIELD_LINK, true, offsetof(fc_neighbour_change, link)},
+                             {"address", FC_FIELD_HOST, true, offsetof(fc_neighbour_change, address)},
+                             {"mac", FC_FIELD_MAC, added, offsetof(fc_neighbour_change, mac)},
+                             {"replace", FC_FIELD_FLAG, false, offsetof(fc_neighbour_change, replace)},
+                             {NULL, 0, false, 0}};
   *neighbour = (fc_neighbour_change){.link = NULL};
   fc_read_fields(L, 2, fields, neighbour);
 }

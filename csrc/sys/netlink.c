@@ -52,7 +52,8 @@ void fc_netlink_close (fc_netlink *n) {
 int fc_netlink_netns (const fc_netlink *n, int *netns, fc_error *err) {
   int fd = n->elsewhere ? ioctl(n->fd, SIOCGSKNS) : -1;
   if (n->elsewhere && fd < 0)
-    return fc_error_system(err, errno, "cannot get the socket's network namespace%s", errno == EPERM ? " (needs CAP_NET_ADMIN)" : "");
+    return fc_error_system(err, errno, "cannot get at the socket's network namespace%s",
+                           errno == EPERM ? " (needs CAP_NET_ADMIN)" : "");
   *netns = fd;
   return 0;
 }
@@ -143,7 +144,7 @@ bool fc_netlink_read (fc_netlink_reply *reply, const void *bytes, size_t size) {
       return true;
     }
     if (message->nlmsg_type >= NLMSG_MIN_TYPE && reply->row && !reply->memory)
-      reply->memory = reply->row(message, reply->data) < 0;   /* the rest is read all the same: the next reply is behind it */
+      reply->memory = reply->row(message, reply->data) < 0;   /* reads on: the next reply is behind this one */
   }
   return false;
 }
@@ -181,7 +182,7 @@ static int ask (fc_netlink *n, fc_netlink_request *q, fc_netlink_reply *reply) {
   reply->port = n->port;
   reply->seq = q->header.nlmsg_seq = ++n->seq;
   reply->text[0] = '\0';
-  reply->changed = false;
+  reply->changed = reply->memory = false;
   if (sendto(n->fd, q->bytes, q->header.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
     return errno;
   return receive(n, reply);

@@ -230,9 +230,9 @@ static int push_next_hops (const object_list *list, const struct nlattr *hops, u
     if (hop.rtnh_len < sizeof hop || hop.rtnh_len > end - at)
       break;
     row->via[0] = '\0';
-    const struct nlattr *attr;   /* the macro's name */
-    mnl_attr_for_each_payload ((void *)(at + sizeof hop), hop.rtnh_len - sizeof hop)
-      read_next_hop(attr, family, row);
+    const struct nlattr *a = (const void *)(at + sizeof hop);
+    for (; mnl_attr_ok(a, (int)(at + hop.rtnh_len - (const char *)a)); a = mnl_attr_next(a))
+      read_next_hop(a, family, row);
     if (push_route(list, row, (uint32_t)hop.rtnh_ifindex) < 0)
       return -1;
     size_t step = RTNH_ALIGN(hop.rtnh_len);

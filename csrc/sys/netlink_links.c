@@ -33,7 +33,8 @@ static void put_mac (fc_netlink_request *q, const fc_mac *mac) {
 }
 
 /* What a new link and a change have in common. */
-static int put_change (const fc_netlink *n, fc_netlink_request *q, const fc_link_change *c, const char *what, fc_error *err) {
+static int put_change (const fc_netlink *n, fc_netlink_request *q, const fc_link_change *c, const char *what,
+                       fc_error *err) {
   uint32_t master = 0;
   if (c->master && c->master[0] && fc_netlink_index(n, c->master, what, &master, err) < 0)
     return -1;
@@ -52,7 +53,8 @@ static int put_change (const fc_netlink *n, fc_netlink_request *q, const fc_link
 int fc_netlink_add_link (fc_netlink *n, const fc_link_change *link, fc_error *err) {
   fc_netlink_request q;
   char what[80];
-  struct ifinfomsg info = {.ifi_family = AF_UNSPEC, .ifi_change = link->up >= 0 ? IFF_UP : 0, .ifi_flags = link->up > 0 ? IFF_UP : 0};
+  struct ifinfomsg info = {.ifi_family = AF_UNSPEC, .ifi_change = link->up >= 0 ? IFF_UP : 0,
+                           .ifi_flags = link->up > 0 ? IFF_UP : 0};
   snprintf(what, sizeof what, "add %s %s", link->kind, link->name);
   fc_netlink_begin(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &info, sizeof info);
   if (put_change(n, &q, link, what, err) < 0)
@@ -60,7 +62,8 @@ int fc_netlink_add_link (fc_netlink *n, const fc_link_change *link, fc_error *er
   struct nlattr *outer = fc_netlink_nest(&q, IFLA_LINKINFO);
   fc_netlink_put_text(&q, IFLA_INFO_KIND, link->kind);
   if (link->peer) {
-    struct nlattr *data = fc_netlink_nest(&q, IFLA_INFO_DATA), *peer = fc_netlink_nest(&q, VETH_INFO_PEER);
+    struct nlattr *data = fc_netlink_nest(&q, IFLA_INFO_DATA);
+    struct nlattr *peer = fc_netlink_nest(&q, VETH_INFO_PEER);
     fc_netlink_put_header(&q, &(struct ifinfomsg){.ifi_family = AF_UNSPEC}, sizeof info);
     fc_netlink_put_text(&q, IFLA_IFNAME, link->peer);
     put_mac(&q, &link->peer_mac);
