@@ -37,7 +37,8 @@ describe("ip=", function ()
   end)
 
   it("is one: the first interface's that has an address of IPv4, named where there are several", function ()
-    local vm, line = machine { { static = { ip = "fd00::2/64" } }, {}, { static = { ip = "10.0.0.2/24" } }, { static = { ip = "10.1.0.2/24" } } }
+    local vm, line = machine { { static = { ip = "fd00::2/64" } }, {}, { static = { ip = "10.0.0.2/24" } },
+      { static = { ip = "10.1.0.2/24" } } }
     assert.equal(BASE .. " ip=10.0.0.2:::255.255.255.0::eth2:off::", line)
     handlers.fcinit.setup_kernel_args(vm)   -- again
     assert.equal(line, vm.config.boot_source.boot_args)

@@ -51,7 +51,9 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       before = state()
     end)
     after_each(function ()
-      bed.eventually(function () return state() == before end, "the state before:\n" .. before .. "\nbut:\n" .. state())
+      local last
+      local ok = pcall(bed.eventually, function () last = state() return last == before end, "the state before")
+      assert(ok, ("the state before:\n%s\nbut:\n%s"):format(before, last))
     end)
 
     it("a tap of the machine's own", function ()
@@ -65,7 +67,8 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       assert.is_false(first.linkinfo.info_data.multi_queue)
       assert.equal(1500, first.mtu)
       assert.is_truthy(table.concat(first.flags, " "):find "LOWER_UP")   -- the VMM has it
-      assert.same({ 1400, "1234", "99" }, { second.mtu, tostring(second.linkinfo.info_data.user), tostring(second.linkinfo.info_data.group) })
+      assert.same({ 1400, "1234", "99" }, { second.mtu, tostring(second.linkinfo.info_data.user),
+        tostring(second.linkinfo.info_data.group) })
       assert.equal(vm.taps[1], vm:full_config().network_interfaces[1].host_dev_name)
       assert(vm:stop())
       assert.is_nil((core.files.look("/sys/class/net/" .. vm.taps[1])))
@@ -98,7 +101,8 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
                                    lo = "'lo' is no tap" } do
         local none, err = boot { { host_dev_name = name } }
         assert.is_nil(none)
-        assert.same({ "network_interfaces[1].host_dev_name", "config.network_interfaces[1].host_dev_name: " .. message, "fcinit.SetupNetwork" },
+        assert.same({ "network_interfaces[1].host_dev_name", "config.network_interfaces[1].host_dev_name: " .. message,
+          "fcinit.SetupNetwork" },
           { err.field, err.message, err.handler })
       end
     end)
@@ -136,7 +140,8 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
         assert.same({ "10.3.0.3/24" }, other.addresses[1].addresses)
         local none, err = boot { { nat = { subnet = "10.4.0.0/16", address = "10.4.9.9" } } }
         assert.is_nil(none)
-        assert.equal(("config.network_interfaces[1].nat.subnet: 10.4.0.0/16: none is free; 10.4.9.9 is machine %s's"):format(vm.id), err.message)
+        assert.equal(("config.network_interfaces[1].nat.subnet: 10.4.0.0/16: none is free; 10.4.9.9 is machine %s's"):format(vm.id),
+          err.message)
         assert(vm:stop())
         assert(other:stop())
         assert.equal(("-f -\n"):rep(4), bed.read(dir .. "/log"))

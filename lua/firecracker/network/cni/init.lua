@@ -30,7 +30,9 @@ end
 -- The newest of the versions that a configuration offers and we know.
 local function choose_version (raw)
   local best
-  for _, version in ipairs { raw.cniVersion, table.unpack(type(raw.cniVersions) == "table" and raw.cniVersions or {}) } do
+  local offered = type(raw.cniVersions) == "table" and table.move(raw.cniVersions, 1, #raw.cniVersions, 1, {}) or {}
+  offered[#offered + 1] = raw.cniVersion
+  for _, version in ipairs(offered) do
     local n = number(version)
     if n and n <= number(NEWEST) and (not best or n > number(best)) then
       best = version
