@@ -124,25 +124,51 @@ int fc_files_unlink (const char *path, fc_error *err) {
   return 0;
 }
 
+static DIR *open_directory (const char *path, fc_error *err) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+  if (directory)
+    return directory;
+  int error = errno;
+  fc_error_system(err, error, "cannot %s directory %s", fd < 0 ? "open" : "read", path);
+  if (fd >= 0)
+    close(fd);
+  errno = error;
+  return NULL;
+}
+
+/* The next name that is neither "." nor ".."; NULL at the end. */
+static const char *next_name (DIR *directory) {
+  for (struct dirent *entry; (entry = readdir(directory));)
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+      return entry->d_name;
+  return NULL;
+}
+
+int fc_files_list (const char *path, fc_buffer *out, fc_error *err) {
+  DIR *directory = open_directory(path, err);
+  if (!directory)
+    return -1;
+  for (const char *name; (name = next_name(directory));)
+    if (fc_buffer_append(out, name, strlen(name)) < 0 || fc_buffer_append(out, "/", 1) < 0) {
+      closedir(directory);
+      return fc_error_memory(err);
+    }
+  closedir(directory);
+  return 0;
+}
+
 int fc_files_remove_directory (const char *given, fc_error *err) {
   char path[PATH_MAX];
   if (trim_path(given, path, err) < 0)
     return -1;
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0)
-    return errno == ENOENT ? 0 : fc_error_system(err, errno, "cannot open directory %s", path);
-  DIR *directory = fdopendir(fd);
-  if (!directory) {
-    int error = errno;
-    close(fd);
-    return fc_error_system(err, error, "cannot read directory %s", path);
-  }
-  for (struct dirent *entry; (entry = readdir(directory));) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-      continue;
-    if (unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
+  DIR *directory = open_directory(path, err);
+  if (!directory)
+    return errno == ENOENT ? 0 : -1;
+  for (const char *name; (name = next_name(directory));) {
+    if (unlinkat(dirfd(directory), name, 0) < 0 && errno != ENOENT) {
       int error = errno == EISDIR ? ENOTEMPTY : errno;
-      fc_error_system(err, error, "cannot remove %s/%s", path, entry->d_name);
+      fc_error_system(err, error, "cannot remove %s/%s", path, name);
       closedir(directory);
       return -1;
     }
@@ -153,21 +179,13 @@ int fc_files_remove_directory (const char *given, fc_error *err) {
   return 0;
 }
 
-int fc_files_list (const char *path, fc_buffer *out, fc_error *err) {
-  DIR *directory = opendir(path);
-  if (!directory)
-    return fc_error_system(err, errno, "cannot open directory %s", path);
-  const struct dirent *entry;
-  int rc = 0;
-  while (rc == 0 && (errno = 0, entry = readdir(directory))) {
-    const char *name = entry->d_name;
-    if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && fc_buffer_append(out, name, strlen(name) + 1) < 0)
-      rc = fc_error_memory(err);
-  }
-  if (rc == 0 && errno)
-    rc = fc_error_system(err, errno, "cannot read directory %s", path);
-  closedir(directory);
-  return rc;
+int fc_files_sync (const char *path, fc_error *err) {
+  int fd = -1;
+  if (fc_files_open(path, O_RDONLY, 0, &fd, err) < 0)
+    return -1;
+  int error = fsync(fd) < 0 ? errno : 0;
+  close(fd);
+  return error ? fc_error_system(err, error, "cannot write %s", path) : 0;
 }
 
 int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err) {

@@ -39,7 +39,9 @@ int fc_files_unlink (const char *path, fc_error *err);
 /* Remove a directory of plain entries (files, sockets, FIFOs, links) by its descriptor; deeper trees are
  * refused (ENOTEMPTY). A directory that is gone is no error. @see unlinkat(2) */
 int fc_files_remove_directory (const char *path, fc_error *err);
-/* Append the names in a directory but "." and "..", each with a NUL behind it. */
+/* Have a file's or a directory's content written to the disk. @see fsync(2) */
+int fc_files_sync (const char *path, fc_error *err);
+/* Append the names in a directory, in no order, each with a "/" after it. @see readdir(3) */
 int fc_files_list (const char *path, fc_buffer *out, fc_error *err);
 /* Append at most the last `limit` bytes of a regular file. */
 int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err);

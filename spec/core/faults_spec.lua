@@ -91,6 +91,29 @@ local ENTRIES <const> = {
       assert(files.remove_directory(name))
     end
   end },
+  { "copies", { lua = 4, kernel = 4 }, function ()
+    local files = require "firecracker.core".files
+    local name, long = os.tmpname(), ("x"):rep(5000)
+    local function finish (copy, err)
+      local _ <close> = assert(copy, err)
+      local done, problem
+      repeat
+        done, problem = copy:step(1000)
+      until done ~= false
+      assert(done, problem)
+    end
+    return function ()
+      local out = assert(io.open(name, "w"))
+      out:write(long)
+      out:close()
+      files.unlink(name .. "-copy")
+      finish(files.copy(name, name .. "-copy"))
+      finish(files.merge(name, name .. "-copy", true))
+      files.sync(name)
+      files.unlink(name .. "-copy")
+      os.remove(name)
+    end
+  end },
   { "a pseudo-terminal", { lua = 2, kernel = 1 }, function ()
     local files = require "firecracker.core".files
     return function ()

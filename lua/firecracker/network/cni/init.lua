@@ -78,7 +78,7 @@ end
 
 -- The files of a directory with one of these endings, sorted; none where there is no such directory.
 local function conf_files (directory, ...)
-  local names, err = files.list(directory)
+  local names, err = files.list(directory .. "/.")   -- which may be a link
   if not names then
     return err.errno == "ENOENT" and {} or nil, err
   end
