@@ -280,6 +280,82 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       assert.same({ "10.3.0.2/30" }, again.addresses[1].addresses)
     end)
 
+    it("each request to the kernel failing in turn leaves what was", function ()
+      require "spec.support.faults".install()
+      local faults = require "spec.support.faults"
+      sh "ip link add br0 type bridge; sysctl -qw net.ipv6.conf.all.forwarding=1"
+      finally(function () sh "ip link del br0" end)
+      local only = { validation = {}, fcinit = { fc.handlers.fcinit.setup_network } }
+      for _, t in ipairs {
+        { network_interfaces = { { iface_id = "a", tap = true }, { iface_id = "b", bridge = "br0" },
+            { iface_id = "c", nat = { subnet = "10.3.0.0/24", subnet6 = "fd03::/64" } } } },
+        { netns = true, network_interfaces = { { iface_id = "a", nat = { subnet = "10.3.0.0/24" } } } },
+        { netns = "made", network_interfaces = { { iface_id = "a", nat = { subnet = "10.3.0.0/24" } } } },
+      } do
+        local mark = state()
+        local vm = assert(fc.new(bed.config("idle", t), fc.flow(only)))
+        faults.arm("request", 0)
+        assert(vm:start())
+        local count = faults.arm "nothing"
+        local ended = assert(vm:stop())
+        assert(not ended.undo_errors, ended.undo_errors and tostring(ended.undo_errors[1].err))
+        assert.is_true(count > 5, count .. " requests")
+        for n = 1, count do
+          vm = assert(fc.new(bed.config("idle", t), fc.flow(only)))
+          faults.arm("request", n)
+          local ok, err = vm:start()
+          faults.arm "nothing"
+          assert(not ok, ("request %d of %d failed, and nobody said so"):format(n, count))
+          assert.equal("ENOMEM", err.errno, tostring(err))
+          assert(not err.undo_errors, err.undo_errors and tostring(err.undo_errors[1].err))
+          local after
+          assert(pcall(bed.eventually, function () after = state() return after == mark end, "the state before"),
+            ("request %d: before\n%s\nafter\n%s"):format(n, mark, after))
+        end
+      end
+    end)
+
+    it("a user who may not make one boots with a tap made for him, and is told what he lacks", function ()
+      local dir = bed.scratch "user"
+      finally(function () sh("rm -rf " .. dir) end)
+      assert.equal("", (sh "ip tuntap add mode tap user 1234 tap7 && ip link set tap7 up && ip tuntap add mode tap user 1235 tap8"))
+      finally(function () sh("rm -rf " .. dir .. "; ip link del tap7; ip link del tap8") end)
+      assert(os.execute(("set -e; d=%s; install -d -m 755 -o 1234 $d; cp %s $d/kernel; cp -r lua $d/; " ..
+        "cp -rL build/lua/firecracker/flows $d/lua/firecracker/; mkdir $d/lib; cp -r build/firecracker $d/lib/; " ..
+        "cp %s $d/firecracker; mknod $d/kvm c 10 232; mknod -m 666 $d/tun c 10 200; chgrp 4321 $d/kvm; chmod 660 $d/kvm; chmod -R go+rX $d/lua $d/lib $d/kernel"):format(
+        dir, bed.guest "idle", os.getenv "FIRECRACKER" or "build/vmm/firecracker")))
+      local script = bed.write(dir .. "/try.lua", ([[
+        local fc = require "firecracker"
+        local function try (interface, more)
+          interface.iface_id = "a"
+          local vm, err = fc.boot { run_dir = %q, boot_source = { kernel_image_path = %q }, timeouts = { shutdown = 0 }, netns = more,
+            network_interfaces = { interface } }
+          if vm then
+            print(vm.state)
+            return assert(vm:stop())
+          end
+          print(err.handler, err.field, err.errno, err.hint and err.hint:match "CAP_[A-Z_]+")
+        end
+        try { host_dev_name = "tap7", static = { ip = "10.0.0.2/24" } }
+        try { tap = true }
+        try { nat = { subnet = "10.0.0.0/24" } }
+        try({ tap = true }, true)
+        try { host_dev_name = "tap8" }
+      ]]):format(dir .. "/run", dir .. "/kernel"))
+      local out = sh(([[
+        d=%s; chmod 644 %s
+        export FIRECRACKER=$d/firecracker LUA_PATH="$d/lua/?.lua;$d/lua/?/init.lua" LUA_CPATH="$d/lib/?.so" PATH=$PATH
+        unshare --mount sh -ec "mount --bind $d/kvm /dev/kvm; mount --bind $d/tun /dev/net/tun
+          exec setpriv --reuid=1234 --regid=1234 --groups 4321 --inh-caps=-all lua5.4 %s"]]):format(dir, script, script))
+      assert.equal([[
+running
+fcinit.SetupNetwork	network_interfaces[1].tap	EPERM	CAP_NET_ADMIN
+fcinit.SetupNetwork	network_interfaces[1].nat	EPERM	CAP_NET_ADMIN
+fcinit.SetupNetwork	netns	EPERM	CAP_NET_ADMIN
+]], (out:gsub("[^\n]*\n$", "")))
+      assert.matches("fcinit.CreateNetworkInterfaces\t[^\n]*\n$", out)
+    end)
+
     it("the caller's thread never leaves its namespace", function ()
       local place = sh(("readlink /proc/%d/ns/net"):format(core.process and io.open "/proc/self/stat":read "n"))
       local vm <close> = assert(boot({ { nat = { subnet = "10.3.0.0/24" } } }, { netns = true }))
