@@ -386,16 +386,9 @@ describe("config.check refuses", function ()
     end)
   end
 
-  for _, section in ipairs { "client", "jailer", "netns", "via" } do
+  for _, section in ipairs { "client", "jailer", "via" } do
     it("by name, what a later release brings: " .. section, function ()
       assert.equal(("config.%s: not supported by this version (0.1.0)"):format(section), (refusal { [section] = {} }))
-    end)
-  end
-
-  for _, key in ipairs { "allow_mmds", "cni", "static", "tap", "via" } do
-    it("by name, what a later release brings to a network interface: " .. key, function ()
-      assert.equal(("config.network_interfaces[1].%s: not supported by this version (0.1.0)"):format(key),
-        (refusal { network_interfaces = { interface { [key] = {} } } }))
     end)
   end
 

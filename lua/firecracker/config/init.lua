@@ -270,6 +270,14 @@ function walk (value, field, above, key)
   if arch and arch ~= host.arch() then
     refuse(below(above, key), "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
   end
+  if field.one and type(value) ~= "table" then
+    value = { value }
+  elseif field.flag and type(value) == "boolean" then
+    if not value then
+      return nil
+    end
+    value = {}
+  end
   field = field.file and type(value) == "string" and FILE or field
   local container = containers[field.type]
   if not container then

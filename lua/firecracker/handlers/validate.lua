@@ -90,15 +90,10 @@ validate.load_snapshot_cfg = handler.new("validate.LoadSnapshotCfg", function (v
   return check_release(vm.config)
 end)
 
---- No two interfaces share a tap.
+--- Addresses, names and programs of the network fit together and are there; see @{firecracker.network.check}.
 validate.network_cfg = handler.new("validate.NetworkCfg", function (vm)
-  local taps = {}
-  for i, interface in ipairs(vm.config.network_interfaces) do
-    local at, tap = ("network_interfaces[%d]"):format(i), interface.host_dev_name
-    if taps[tap] then
-      return refuse(at .. ".host_dev_name", ("'%s' is used by %s as well"):format(tap, taps[tap]))
-    end
-    taps[tap] = at
+  if #vm.config.network_interfaces > 0 then
+    return require "firecracker.network.check".run(vm.config)
   end
   return true
 end)

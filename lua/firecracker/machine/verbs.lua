@@ -272,6 +272,15 @@ function methods:add_network_interface (interface, options)
   return call(self, "add an interface to", "put_network_interface", interface.iface_id, interface, options)
 end
 
+--- Ask the CNI plugins of the machine's interfaces whether their networks are as they made them.
+-- @function vm:check_network
+-- @treturn[1] boolean true, also where there are none
+-- @return[2] nil
+-- @treturn[2] err code "cni"
+function methods:check_network ()
+  return require "firecracker.network.setup".check(self)
+end
+
 --- Take a network interface from a guest that runs and has let go of it (release 1.16).
 -- @function vm:remove_network_interface
 -- @tparam string id
