@@ -111,7 +111,8 @@ end
 local FIELDS <const> = {
   closed = true, failed = true, starting = true, settling = true, settled = true, undo_errors = true,
   process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
-  log_path = true, stderr_path = true, vsock_path = true,
+  log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
+  taps = true, hung = true,
 }
 
 function metatable.__index (self, key)
