@@ -5,7 +5,8 @@
 -- - `name`, `doc`; `later = true`: known, but of a later release of this library
 -- - `type`: `string`, `boolean`, `integer`, `number` (finite), `path` (made absolute), `program` (a path when it has a
 --   slash, else a name on PATH), `function`,
---   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
+--   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold), `object` (a table
+--   that stays as it is);
 --   or `any`, alternatives of the plain types, told apart in this order and described by `expected`
 -- - `required`; `default`, filled in when absent, or a function that gives it (what Firecracker itself fills in is left
 --   absent and told in `doc`)
@@ -60,8 +61,10 @@ local function with (record, words)
 end
 
 local fifo = {
-  { name = "fifo", type = "path", doc = "a FIFO to make and to write through" },
-  { name = "to", type = "function", doc = "is called with each line that comes out of the FIFO" },
+  { name = "fifo", type = "path", doc = "a FIFO to make and to write through; without `to` its reader is somebody else" },
+  { name = "to", expected = "a function or a path with a slash expected",
+    any = { { type = "function" }, { type = "path", pattern = "/", expected = "a slash expected" } },
+    doc = "gets each line: a file it is added to, or a function of the line and what is parsed of it" },
 }
 
 local taps = {
@@ -80,6 +83,8 @@ local vmm = {
   { name = "arguments", type = "list", item = { type = "string" }, default = {}, doc = "added to the command line" },
   { name = "environment", type = "map", item = { type = "string" }, key_pattern = "^[^=]+$",
     key_expected = "name of a variable expected", doc = "of the VMM's process" },
+  { name = "spawn", type = "function",
+    doc = "starts the process in the library's stead: gets what core.process.spawn takes, and that; gives what it gives" },
 }
 
 local timeouts = {
@@ -119,8 +124,7 @@ return {
     section("memory_hotplug", "MemoryHotplugConfig", "memory that can be plugged later"),
     section("serial", "SerialDevice", "where the guest's serial port goes, if not through `console`"),
     section("logger", "Logger", "what the VMM logs", nil, fifo),
-    with(section("metrics", "Metrics", "what the VMM counts", { metrics_path = { required = false } }, fifo),
-      { rules = { { "either", "metrics_path", "fifo", "to" } } }),
+    section("metrics", "Metrics", "what the VMM counts", { metrics_path = { required = false } }, fifo),
     section("mmds_config", "MmdsConfig", "how the guest reaches its metadata"),
     { name = "mmds", type = "json", doc = "the guest's metadata" },
     { name = "timeouts", type = "table", fields = timeouts, default = {}, doc = "in seconds" },
@@ -137,7 +141,9 @@ return {
     { name = "when_dropped", type = "string", enum = { "kill", "leave" }, default = "kill",
       doc = "what becomes of the VMM when the machine is garbage while it runs" },
     { name = "disable_validation", type = "boolean", default = false, doc = "skip the flow's validation steps" },
-    { name = "client", later = true },
+    { name = "client", expected = "a function or a table with the methods of a client expected",
+      any = { { type = "function" }, { type = "object" } },
+      doc = "speaks to the API in the library's stead; a function makes one of the socket's path and options" },
     { name = "jailer", later = true },
     { name = "netns", later = true },
     { name = "snapshot", later = true },

@@ -125,6 +125,25 @@ local function make_directory (vm)
   end
 end
 
+-- The client of the machine: one of the user's own takes the place of the library's.
+local function new_client (vm, options)
+  local own, err = vm.config.client, nil
+  if not own then
+    return client.new(vm.socket_path, options)
+  elseif vm.by_file then
+    return nil, errors.new { code = "config", field = "client", message = "config.client: not with via = 'config_file'" }
+  elseif type(own) == "function" then
+    own, err = own(vm.socket_path, options)
+  end
+  if type(own) == "table" and type(own.close) == "function" then
+    return own
+  end
+  return nil, errors.is(err) and err or errors.new {
+    code = "config", field = "client",
+    message = ("config.client: a table with the methods of a client expected, got %s"):format(err or type(own)),
+  }
+end
+
 --- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
 -- fcinit.StartInstance.
 fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
@@ -138,7 +157,8 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   if not ok then
     return nil, err
   end
-  local api = client.new(vm.socket_path, {
+  local api
+  api, err = new_client(vm, {
     timeout = vm.config.timeouts.request,
     log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
@@ -152,8 +172,12 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     who = "machine " .. vm.id,
     starting = true,
   })
-  if not vm.by_file then
-    api:prepare()   -- while the VMM starts
+  if not api then
+    return nil, err
+  elseif not vm.by_file then
+    if api.prepare then
+      api:prepare()   -- while the VMM starts
+    end
     ok, err = direct.await(vm)
   end
   if not ok then
@@ -193,7 +217,13 @@ fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
       ok = api
     end
     if api then
+      ok, err = intake.check(vm, section)
+    end
+    if api and ok then
       ok, err = api[operation](api, body, { at = section })
+    end
+    if ok then
+      ok, err = intake.check(vm, section)
     end
     if not ok then
       return nil, err

@@ -105,6 +105,17 @@ function computed.pid (self)
   return self.process and not process.exit(self) and self.process:pid() or nil
 end
 
+-- Where the VMM's log goes: the file or FIFO of `config.logger`, else a file in the machine's directory.
+function computed.log_path (self)
+  local logger, fifo = self.config.logger, self.fifos and self.fifos.logger
+  return logger and (logger.log_path or fifo and fifo.path or logger.fifo) or self.vmm_log_path
+end
+
+-- Down to which level it logs.
+function computed.log_level (self)
+  return self.config.logger and (self.config.logger.level or "Info") or "Warning"
+end
+
 function metatable.__index (self, key)
   local method = methods[key]
   if method then
