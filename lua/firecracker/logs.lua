@@ -4,9 +4,11 @@
 -- line makes this raise.
 -- @module firecracker.logs
 
+local find <const>, sub <const> = string.find, string.sub
+
 local logs = {}
 
-local LINE <const> = "^(%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d+) %[([^%]\n]*)%] ?(.*)$"
+local LINE <const> = "^(%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d+) %[([^%]]*)%] ?(.*)$"
 local LEVELS <const> = { ERROR = "error", WARN = "warn", INFO = "info", DEBUG = "debug", TRACE = "trace" }
 local ATOMIC <const> = 4096   -- bytes of a line that a full FIFO takes whole or not at all
 local REMEMBERED <const> = 256
@@ -47,13 +49,28 @@ local function origin_of (where)
   return origin
 end
 
+-- Time, origin and message of a line. What a line has before its seconds it has in common with the lines around it; so
+-- one that looks as lines do costs half of what the pattern does.
+local minute
+local function take_apart (text)
+  if minute and sub(text, 1, 17) == minute and find(text, "^%d%d%.%d%d%d%d%d%d%d%d%d %[", 18) then
+    local close = find(text, "] ", 32, true)
+    if close then
+      return sub(text, 1, 29), sub(text, 32, close - 1), sub(text, close + 2)
+    end
+  end
+  local time, where, message = text:match(LINE)
+  minute = time and #time == 29 and sub(time, 1, 17)
+  return time, where, message
+end
+
 --- Parse a line.
 -- @tparam string text without its newline
 -- @tparam[opt] table before record of the line before: one without a time of its own continues it (a panic has several)
 -- @treturn table `message`, and what the line shows of: `time` (text, the VMM's local time), `id`, `thread`, `level` ("error",
 -- "warn", "info", "debug", "trace"), `file`, `line`, `module` ("vmm::builder"); `continued`: of the line before
 function logs.parse (text, before)
-  local time, where, message = text:match(LINE)
+  local time, where, message = take_apart(text)
   if not time then
     if not before then
       return { message = text }

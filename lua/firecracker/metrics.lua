@@ -120,12 +120,12 @@ end
 
 local ESCAPES <const> = { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n" }
 
+local function readable (text)
+  return utf8.len(text) and text or text:gsub("[\x80-\xff]", "?")
+end
+
 local function label (name, value)
-  value = tostring(value)
-  if not utf8.len(value) then
-    value = value:gsub("[\x80-\xff]", "?")
-  end
-  return ('%s="%s"'):format(name, (value:gsub('[\\"\n]', ESCAPES)))
+  return ('%s="%s"'):format(name, (readable(tostring(value)):gsub('[\\"\n]', ESCAPES)))
 end
 
 -- The labels of the user's, sorted and ready.
@@ -235,7 +235,7 @@ function metrics.prometheus (values, labels)
   local lines = {}
   for _, name in ipairs(sorted(families)) do
     local family = families[name]
-    lines[#lines + 1] = ("# HELP %s Firecracker's %s"):format(name, (family.path:gsub("[\\\n]", "?")))
+    lines[#lines + 1] = ("# HELP %s Firecracker's %s"):format(name, (readable(family.path):gsub("[\\%c]", "?")))
     lines[#lines + 1] = ("# TYPE %s %s"):format(name, family.gauge and "gauge" or "counter")
     table.move(family, 1, #family, #lines + 1, lines)
   end

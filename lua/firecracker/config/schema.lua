@@ -4,9 +4,8 @@
 --
 -- - `name`, `doc`; `later = true`: known, but of a later release of this library
 -- - `type`: `string`, `boolean`, `integer`, `number` (finite), `path` (made absolute), `program` (a path when it has a
---   slash, else a name on PATH), `function`,
---   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold), `object` (a table
---   that stays as it is);
+--   slash, else a name on PATH), `function`, `object` (a table that stays as it is),
+--   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
 --   or `any`, alternatives of the plain types, told apart in this order and described by `expected`
 -- - `required`; `default`, filled in when absent, or a function that gives it (what Firecracker itself fills in is left
 --   absent and told in `doc`)
