@@ -167,6 +167,6 @@ describe("metrics as Prometheus text", function ()
     local text = metrics.prometheus { ["a b\n"] = { ["c}d"] = 1, ["c_d"] = 2 }, ["net_x\"y"] = { ["\xff"] = 1.5 } }
     local samples = exposition(text)
     assert.equal(1.5, samples["firecracker_net___total{device=x\"y}"])
-    assert.equal(1, samples["firecracker_a_b__c_d_total{}"])
+    assert.equal(2, samples["firecracker_a_b__c_d_total{}"])
   end)
 end)

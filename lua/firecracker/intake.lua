@@ -381,13 +381,19 @@ function intake.prepare (vm, section)
   end
   local mine, file = reads(vm.config, section), config[PATH_FIELD[section]]
   if not mine and not config.fifo then
-    return not file or make_file(vm, section, file)
+    if file then
+      return make_file(vm, section, file)
+    end
+    return true
   end
   local fd, err = make_fifo(vm, section, config.fifo or ("%s/%s.fifo"):format(vm.directory, section))
   if not fd then
     return nil, err
   end
-  return not mine or read_fifo(vm, section, fd)
+  if mine then
+    return read_fifo(vm, section, fd)
+  end
+  return true
 end
 
 --- What the VMM is told of a section.
