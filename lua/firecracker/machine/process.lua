@@ -103,25 +103,25 @@ local function tail (path)
   return text and text:match "^%s*(.-)%s*$" or ""
 end
 
--- The end of its log: of the one that was asked for, else of the one it starts with, which holds warnings alone. Bodies
--- of requests may be secret.
+-- The end of its log: of the one that was asked for, else of the one it starts with. Bodies of requests may be secret.
 local function log_words (self)
   local words = self.readers and require "firecracker.intake".last_lines(self) or ""
   local path = self.config.logger and self.config.logger.log_path
   if words == "" and path then
     words = tail(path)
   end
-  local warnings = words == ""
-  words = warnings and tail(self.vmm_log_path) or words
-  return words:gsub(' with body "[^\n]*', ""), warnings
+  words = words ~= "" and words or tail(self.vmm_log_path)
+  return words:gsub(' with body "[^\n]*', ""), not self.config.logger
 end
 
--- Of these the last that tells of something wrong.
+-- Of these the last that tells of something wrong. Without a level its words do; `warnings`: every line does.
 local function last_warning (words, warnings)
   local logs, last = require "firecracker.logs", ""
   for line in words:gmatch "[^\n]+" do
     local record = logs.parse(line)
-    if record.level == "error" or record.level == "warn" or (warnings and not record.level) then
+    local level, message = record.level, record.message
+    if level == "error" or level == "warn" or not level and (warnings or message:find "rror"
+        or message:find "panicked" or message:find "intercepting") then
       last = line
     end
   end
