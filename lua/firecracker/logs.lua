@@ -4,7 +4,7 @@
 -- line makes this raise.
 -- @module firecracker.logs
 
-local find <const>, sub <const> = string.find, string.sub
+local find <const>, match <const>, sub <const> = string.find, string.match, string.sub
 
 local logs = {}
 
@@ -49,19 +49,32 @@ local function origin_of (where)
   return origin
 end
 
--- Time, origin and message of a line. What a line has before its seconds it has in common with the lines around it; so
--- one that looks as lines do costs half of what the pattern does.
-local minute
+-- Time, origin and message of a line. What a line has before its seconds it has in common with the lines around it, and
+-- often its origin: one that looks as the one before costs half of what the pattern does.
+local minute, bracket, bracket_origin
 local function take_apart (text)
   if minute and sub(text, 1, 17) == minute and find(text, "^%d%d%.%d%d%d%d%d%d%d%d%d %[", 18) then
-    local close = find(text, "] ", 32, true)
-    if close then
-      return sub(text, 1, 29), sub(text, 32, close - 1), sub(text, close + 2)
+    local from, to = find(text, bracket, 32, true)
+    if from ~= 32 then
+      to = select(2, find(text, "] ", 32, true))
+      if to then
+        bracket = sub(text, 32, to)
+        bracket_origin = origin_of(sub(bracket, 1, -3))
+      end
+    end
+    if to then
+      return sub(text, 1, 29), bracket_origin, sub(text, to + 1)
     end
   end
-  local time, where, message = text:match(LINE)
-  minute = time and #time == 29 and sub(time, 1, 17)
-  return time, where, message
+  local time, where, message = match(text, LINE)
+  if not time then
+    return nil
+  end
+  local origin = origin_of(where)
+  if #time == 29 then
+    minute, bracket, bracket_origin = sub(time, 1, 17), where .. "] ", origin
+  end
+  return time, origin, message
 end
 
 --- Parse a line.
@@ -70,7 +83,7 @@ end
 -- @treturn table `message`, and what the line shows of: `time` (text, the VMM's local time), `id`, `thread`, `level` ("error",
 -- "warn", "info", "debug", "trace"), `file`, `line`, `module` ("vmm::builder"); `continued`: of the line before
 function logs.parse (text, before)
-  local time, where, message = take_apart(text)
+  local time, origin, message = take_apart(text)
   if not time then
     if not before then
       return { message = text }
@@ -78,7 +91,6 @@ function logs.parse (text, before)
     return { time = before.time, id = before.id, thread = before.thread, level = before.level, file = before.file,
              line = before.line, module = before.module, message = text, continued = true }
   end
-  local origin = origin_of(where)
   return { time = time, id = origin.id, thread = origin.thread, level = origin.level, file = origin.file, line = origin.line,
            module = origin.module, message = message }
 end
