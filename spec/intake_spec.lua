@@ -10,6 +10,19 @@ local sh = require "spec.support.sh"
 local LINE <const> = "2026-11-23T17:33:06.856322055 [vm1:fc_api:INFO:src/vmm/src/a.rs:1] "
 
 describe("intake", function ()
+  -- A function that sleeps until it is told to go on, and the one that tells.
+  local function sleeper ()
+    local awake = false
+    return function ()
+      while not awake do
+        loop.park(math.huge, sleeper)
+      end
+    end, function ()
+      awake = true
+      loop.fire(sleeper)
+    end
+  end
+
   before_each(fds.remember)
   after_each(function ()
     collectgarbage()
@@ -234,7 +247,8 @@ describe("intake", function ()
   end)
 
   it("keeps the last lines for an error", function ()
-    with(function () return { logger = { to = function () loop.park(math.huge, {}) end } } end, function (vm)
+    local sleep, wake = sleeper()
+    with(function () return { logger = { to = sleep } } end, function (vm)
       assert(intake.prepare(vm, "logger"))
       assert.equal("", intake.last_lines(vm))
       local to <close> = writer(vm)
@@ -244,11 +258,13 @@ describe("intake", function ()
       local text = intake.last_lines(vm)
       assert.matches("line 399\nline 400$", text)
       assert.is_true(#text <= 2048 and #text > 1900)
+      wake()
     end)
   end)
 
   it("adds metrics up, whoever is slow", function ()
-    with(function () return { metrics = { to = function () loop.park(math.huge, {}) end } } end, function (vm)
+    local sleep, wake = sleeper()
+    with(function () return { metrics = { to = sleep } } end, function (vm)
       assert(intake.prepare(vm, "metrics"))
       local to <close> = writer(vm, "metrics")
       for i = 1, 3 do
@@ -258,6 +274,7 @@ describe("intake", function ()
       assert.same({ utc_timestamp_ms = 3, net = { rx = 6 } }, values)
       values.net.rx = 0
       assert.equal(6, intake.metrics(vm, { flush = false }).net.rx)
+      wake()
     end)
   end)
 

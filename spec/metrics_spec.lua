@@ -90,7 +90,7 @@ describe("metrics", function ()
     math.randomseed(SEED)
     local whole = '{"utc_timestamp_ms":12,"net":{"rx":1,"agg":{"min_us":2}},"net_a":{"rx":1e400},"l":[1,2,{}],"n":null,"s":"x","t":true}'
     local sum, accepted = metrics.new(), 0
-    for _ = 1, 20000 do
+    for _ = 1, 5000 do
       local line = whole
       for _ = 1, math.random(3) do
         local at = math.random(#line)
@@ -102,7 +102,7 @@ describe("metrics", function ()
         metrics.add(sum, object)
       end
     end
-    assert.is_true(accepted > 100)
+    assert.is_true(accepted > 50)
     exposition(metrics.prometheus(metrics.values(sum), { a = "\xff\n\"\\" }))
   end)
 end)
