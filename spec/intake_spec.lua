@@ -202,6 +202,28 @@ describe("intake", function ()
     assert.same({}, vm.failures)
   end)
 
+  it("lets a function end the machine that it is told of", function ()
+    local lines, ended = {}, false
+    local vm = with(function (dir)
+      return { logger = { log_path = dir .. "/log", to = function (line) lines[#lines + 1] = line; ended = ended or lines.stop() end } }
+    end, function (vm, dir)
+      function lines.stop ()
+        local began = core.now()
+        vm.failures = select(2, vm.undo:unwind(0, vm))
+        assert.is_true(core.now() - began < 3)
+        return true
+      end
+      assert(intake.prepare(vm, "logger"))
+      local to <close> = writer(vm)
+      to:write "a\nb\n"
+      bed.eventually(function () return lines[2] end, "the second line")
+      loop.sleep(0.01)
+      assert.equal("a\nb\n", bed.read(dir .. "/log"))
+    end)
+    assert.is_true(ended)
+    assert.same({}, vm.failures)
+  end)
+
   it("is drained by nobody when its FIFO's reader is somebody else, and outlives him", function ()
     local vm = with(function (dir) return { logger = { fifo = dir .. "/fifo" } } end, function (vm, dir)
       assert(intake.prepare(vm, "logger"))

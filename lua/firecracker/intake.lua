@@ -7,6 +7,7 @@
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local events = require "firecracker.events"
+local keys = require "firecracker.loop.keys"
 local loop = require "firecracker.loop"
 
 local files = core.files
@@ -40,6 +41,9 @@ end
 -- A sink that fails is told of once; the others and the FIFO go on.
 function reader:drop (what, problem)
   self[what] = nil
+  if self.given_up then
+    return
+  end
   self.tell { event = self.section, level = "error", err = problem,
               message = ("config.%s.%s failed: %s"):format(self.section, self.names[what], tostring(problem)) }
 end
@@ -107,6 +111,15 @@ function reader:hand_on (lines)
   end
 end
 
+function reader:close_files ()
+  for _, what in ipairs(self.files) do
+    if self[what] then
+      self[what]:close()
+      self[what] = nil
+    end
+  end
+end
+
 -- A task: hand on what waits, until the end.
 local function work (self)
   while true do
@@ -116,7 +129,7 @@ local function work (self)
       self:hand_on(lines)
     end
     if not self.open then
-      return
+      return self:close_files()
     end
     loop.park(math.huge, self)
   end
@@ -189,6 +202,17 @@ function reader:finish ()
   end
 end
 
+-- Its function does not return.
+function reader:give_up ()
+  self.given_up = true
+  for i = self.first, self.last do
+    self.dropped = self.dropped + self.queue[i].n
+  end
+  self.first = self.last + 1
+  self.worker:cancel()
+  self:close_files()
+end
+
 function reader:close ()
   self:finish()
   self.open = false
@@ -197,16 +221,10 @@ function reader:close ()
   self.stream = nil
   loop.fire(key)
   loop.fire(self)
-  local _, problem = self.worker:wait { timeout = LAST_LINES }
-  if problem then
-    for i = self.first, self.last do
-      self.dropped = self.dropped + self.queue[i].n
-    end
-    self.worker:cancel()
-  end
-  for _, what in ipairs(self.files) do
-    if self[what] then
-      self[what]:close()
+  if keys.context() ~= self.worker then   -- who takes a line may end the machine: the rest comes behind it
+    local _, problem = self.worker:wait { timeout = LAST_LINES }
+    if problem then
+      self:give_up()
     end
   end
   if self.dropped > 0 then

@@ -93,6 +93,31 @@ describe("#kvm the VMM's log", function ()
     end
   end)
 
+  it("is told from the guest's bytes where both go to standard output", function ()
+    local console, lines = "", {}
+    local vm <close> = assert(fc.boot(bed.config("hello", {
+      console = fc.logs.split {
+        console = function (bytes) console = console .. bytes end,
+        log = function (line, record) lines[#lines + 1] = record.id and line end,
+      },
+      vmm = { spawn = function (spec, start)
+        for i, word in ipairs(spec.argv) do
+          if word == "--log-path" then
+            table.remove(spec.argv, i)
+            spec.argv[i] = "--show-level"
+            table.move(spec.argv, i + 3, #spec.argv + 2, i + 1)   -- the level is Info then
+            break
+          end
+        end
+        return start(spec)
+      end },
+    })))
+    assert.same({ exited = 0 }, vm:wait { timeout = 10 })
+    assert.equal("hello from the guest\n", console)
+    assert.is_true(#lines > 5)
+    assert.matches("exit_code=0", lines[#lines])
+  end)
+
   it("whose reader is killed holds nothing up, and another can take his place", function ()
     local fifo, out = bed.scratch "fifo", scratch "out"
     local vm <close> = assert(fc.boot(bed.config("idle", { logger = { fifo = fifo, level = "Debug" }, metrics = {} })))
