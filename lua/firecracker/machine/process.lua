@@ -128,7 +128,7 @@ local function log_words (self)
   if words == "" and path then
     words = tail(path)
   end
-  words = words ~= "" and words or tail(self.vmm_log_path)
+  words = words ~= "" and words or tail(self.vmm_log_path or self.log_path)
   return words:gsub(' with body "[^\n]*', ""), not self.config.logger
 end
 
