@@ -126,6 +126,7 @@ local function measure_stub ()
       return { many = workers[who]:ask "many 50" }
     end)
     samples.parts = workers.ours:ask "parts 500"
+    interleave("log lines", 5, { "ours" }, function () return { intake = workers.ours:ask "intake 300000" } end)
     interleave("deaths", PAIRS, { "ours" }, function (who)
       return { socket = workers[who]:ask "death socket", request = workers[who]:ask "death request" }
     end)
@@ -333,6 +334,15 @@ local function report_network ()
   line("  ip and tc / ours", ("%.1fx"):format(faster), ">= 10.0x", faster >= 10)
 end
 
+local function report_intake ()
+  print "Log lines through a FIFO to a function (p50)"
+  for _, each in ipairs { { "lines", "lines" }, { "parsed", "parsed lines" } } do
+    local wall, cpu = at(0.5, of("log lines", "ours", "intake", each[1])), at(0.5, of("log lines", "ours", "intake", each[1] .. "_cpu"))
+    line(("  %s a second, of elapsed time"):format(each[2]), ("%.0f"):format(wall), ">= 200000", wall >= 200000)
+    line(("  %s a second, of CPU time"):format(each[2]), ("%.0f"):format(cpu))
+  end
+end
+
 local function report_processes ()
   print "A whole Lua process (p50)"
   local cpu, rss = {}, {}
@@ -383,6 +393,7 @@ local function main ()
   report_deaths()
   report_real()
   report_network()
+  report_intake()
   report_processes()
   local path = ("%s/%s.json"):format(BENCH, host.date)
   local file <close> = assert(io.open(path, "w"))

@@ -192,6 +192,8 @@ local ENTRIES <const> = {
       assert(core.reactor():step())
       local line, err = stream:line()
       assert(line == "a", err)
+      local lines = {}
+      assert(stream:batch(lines) == 1 and lines[1] == "b")
       assert(stream:read())
     end
   end },

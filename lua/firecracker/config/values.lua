@@ -3,8 +3,8 @@
 
 local values = {}
 
-local LUA_TYPE <const> = { path = "string", program = "string", integer = "number" }
-local WORD <const> = { path = "string", program = "string", json = "table", map = "table" }
+local LUA_TYPE <const> = { path = "string", program = "string", integer = "number", object = "table" }
+local WORD <const> = { path = "string", program = "string", json = "table", map = "table", object = "table" }
 
 --- Word what a record asks for.
 -- @tparam table field a record of the schema

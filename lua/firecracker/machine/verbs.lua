@@ -122,6 +122,17 @@ function methods:flush_metrics (options)
   return call(self, "flush the metrics of", "put_actions", { action_type = "FlushMetrics" }, options)
 end
 
+--- What the VMM has counted since its start. Needs `config.metrics`: a file, `to`, or `{}`.
+-- @function vm:metrics
+-- @tparam[opt] table options `flush` (default true: has the VMM write what it has now; after its end what it wrote), `timeout`
+-- (seconds), `format = "prometheus"` and `labels` (default `{ id = vm.id }`)
+-- @treturn[1] table|string groups of counters and values as Firecracker names them, or Prometheus' text
+-- @return[2] nil
+-- @treturn[2] err code "state", "timeout", "exited" or "api"
+function methods:metrics (options)
+  return require "firecracker.intake".metrics(self, options)
+end
+
 --- Press Ctrl-Alt-Del and do not wait (x86). `vm:shutdown` waits.
 -- @function vm:ctrl_alt_del
 -- @tparam[opt] table options
