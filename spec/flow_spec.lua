@@ -244,11 +244,10 @@ describe("flow.load", function ()
   end)
 
   it("sees each change of a script, however soon and of whatever size", function ()
-    for i = 1, 20 do
+    for i = 8, 12 do
       script(("return flow.new { fcinit = { require 'firecracker.handler'.new('step %02d', print) } }"):format(i))
-      if i == 10 then
-        assert(os.execute("touch -d '10 seconds ago' " .. path))
-      end
+      local time = i == 10 and "10 seconds ago" or "2100-01-01"   -- a time that two of them share says nothing
+      assert(os.execute(("touch -d '%s' %s"):format(time, path)))
       for _ = 1, 2 do
         assert.is_true(assert(flow.load(path)):has(("step %02d"):format(i)))
       end
