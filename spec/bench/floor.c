@@ -3,7 +3,7 @@
  * -DWITH_CURL its requests go through one libcurl easy handle instead: what libcurl alone adds.
  * It validates nothing, keeps no log, and exits when anything fails.
  *
- *   floor [-s]           -s: the VMM's seccomp filters stay on
+ *   floor [-s] [-n]      -s: the VMM's seccomp filters stay on; -n: the VMM gets a session of its own
  * reads commands, one a line, and answers each with one line of names and microseconds:
  *   start                from nothing to a running guest: total, instance_start
  *   stop, wait           SIGTERM, or SIGKILL, until the VMM is reaped and its files are gone: total
@@ -54,6 +54,7 @@ typedef struct {
 static const char *binary, *kernel, *drive, *work;
 static bool seccomp;
 static posix_spawn_file_actions_t stdio;
+static posix_spawnattr_t attributes;
 static int watch_fd, serial;
 
 static double now_us (void) {
@@ -241,7 +242,7 @@ static void name_machine (machine *m) {
 static void spawn (machine *m) {
   char *argv[] = {(char *)binary, (char *)"--id", m->id, (char *)"--api-sock", m->socket,
                   seccomp ? NULL : (char *)"--no-seccomp", NULL};
-  errno = posix_spawn(&m->pid, binary, &stdio, NULL, argv, environ);
+  errno = posix_spawn(&m->pid, binary, &stdio, &attributes, argv, environ);
   if (errno)
     die("posix_spawn");
 }
@@ -445,7 +446,12 @@ static const char *need (const char *name) {
 int main (int argc, char **argv) {
   static machine m;
   char line[256], command[16], argument[200];
-  seccomp = argc > 1 && strcmp(argv[1], "-s") == 0;
+  posix_spawnattr_init(&attributes);
+  for (int i = 1; i < argc; i++) {
+    seccomp = seccomp || strcmp(argv[i], "-s") == 0;
+    if (strcmp(argv[i], "-n") == 0)
+      posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  }
   binary = need("FIRECRACKER"), kernel = need("KERNEL"), drive = need("DRIVE"), work = need("WORK");
   posix_spawn_file_actions_init(&stdio);
   posix_spawn_file_actions_addopen(&stdio, 0, "/dev/null", O_RDONLY, 0);

@@ -31,6 +31,7 @@ local COMMANDS <const> = {
   ours = "lua5.4 spec/bench/ours.lua",
   floor = BENCH .. "/floor -s",
   no_seccomp = BENCH .. "/floor",
+  session = BENCH .. "/floor -s -n",
   curl = BENCH .. "/easy -s",
   net = "unshare -n lua5.4 spec/bench/network.lua",
   net_by_hand = "unshare -n " .. BENCH .. "/network",
@@ -116,8 +117,8 @@ local function with_workers (kinds, vmm, kernel, fn)
 end
 
 local function measure_stub ()
-  with_workers({ "ours", "floor", "curl" }, STUB, "test/idle.elf", function (workers)
-    interleave("stub", PAIRS, { "ours", "floor", "curl" }, function (who)
+  with_workers({ "ours", "floor", "curl", "session" }, STUB, "test/idle.elf", function (workers)
+    interleave("stub", PAIRS, { "ours", "floor", "curl", "session" }, function (who)
       local start, stop = workers[who]:ask "start", workers[who]:ask "stop"
       local again, wait = workers[who]:ask "start", workers[who]:ask "wait"
       return { start = start, stop = stop, start_again = again, wait = wait }
@@ -249,7 +250,10 @@ local function report_stub ()
   line("  start: ours", percentiles(ours))
   line("  start: floor", percentiles(floor))
   line("  start: floor with libcurl", percentiles(curl))
+  local session = of("stub", "session", "start", "total")
+  line("  start: floor, its VMM in a session of its own, as ours", percentiles(session))
   ratio_line("  start, ours / floor", ours, floor, 1.10)
+  line("  start, floor with a session / floor", ("%.2fx"):format(at(0.5, sample.ratios(session, floor))))
   line("  start, floor with libcurl / floor", ("%.2fx"):format(at(0.5, sample.ratios(curl, floor))))
   local p90 = at(0.9, ours) / at(0.9, floor)
   line("  start, p90 of ours / p90 of floor", ("%.2fx"):format(p90), "<= 1.50x", p90 <= 1.5)

@@ -107,12 +107,12 @@ end
 -- Standard input, output and error; each a descriptor to be closed once the VMM has it.
 local function open_stdio (vm)
   local stdio, err = {}
-  stdio[1], err = files.open("/dev/null", "r")
+  stdio[1], err = files.open("/dev/null", "r+")
   if stdio[1] then
     stdio[3], err = files.open(vm.stderr_path, "w")
   end
   if stdio[3] then
-    stdio[2], err = console.open(vm)
+    stdio[2], err = console.open(vm, stdio[1])
   end
   return stdio[2] and stdio, err
 end
