@@ -65,10 +65,16 @@ function namespace_metatable:__tostring ()
   return ("<network namespace %s>"):format(self.name or self.path)
 end
 
+-- Where other programs find a namespace that has no name.
+local function own_path (fd)
+  local file <close> = assert(io.open "/proc/self/stat")
+  return ("/proc/%d/fd/%d"):format(file:read "n", fd:number())
+end
+
 local function new_namespace (fd, name)
   local path = name and (name:find "/" and name or "/run/netns/" .. name)
   return setmetatable({
-    name = name and not name:find "/" and name or nil, path = path or ("/proc/self/fd/%d"):format(fd:number()), fd = fd,
+    name = name and not name:find "/" and name or nil, path = path or own_path(fd), fd = fd,
   }, namespace_metatable)
 end
 
