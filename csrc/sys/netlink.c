@@ -127,7 +127,8 @@ bool fc_netlink_read (fc_netlink_reply *reply, const void *bytes, size_t size) {
   const struct nlmsghdr *message = bytes;
   int left = size > INT32_MAX ? 0 : (int)size;
   /* libmnl 1.0.4 takes a length over 2 GiB for a negative one */
-  for (; mnl_nlmsg_ok(message, left) && message->nlmsg_len <= (uint32_t)left; message = mnl_nlmsg_next(message, &left)) {
+  for (; mnl_nlmsg_ok(message, left) && message->nlmsg_len <= (uint32_t)left;
+       message = mnl_nlmsg_next(message, &left)) {
     if (message->nlmsg_seq != reply->seq || message->nlmsg_pid != reply->port)
       continue;   /* to a request that was given up */
     reply->changed = reply->changed || message->nlmsg_flags & NLM_F_DUMP_INTR;
@@ -220,8 +221,8 @@ int fc_netlink_ask (fc_netlink *n, fc_netlink_request *q, fc_error *err, const c
   return -1;
 }
 
-int fc_netlink_list (fc_netlink *n, fc_netlink_request *q, fc_netlink_row *row, void *data, fc_buffer *rows, fc_error *err,
-                     const char *format, ...) {
+int fc_netlink_list (fc_netlink *n, fc_netlink_request *q, fc_netlink_row *row, void *data, fc_buffer *rows,
+                     fc_error *err, const char *format, ...) {
   fc_netlink_reply reply = {.row = row, .data = data};
   int error, tries = 0;
   if (!(q->header.nlmsg_flags & NLM_F_DUMP))
@@ -266,7 +267,8 @@ void fc_netlink_name (const fc_netlink *n, uint32_t index, char name[16]) {
 
 /* ---- settings ---- */
 
-int fc_netlink_sysctl (const fc_netlink *n, const char *key, const char *wanted, char *value, size_t size, fc_error *err) {
+int fc_netlink_sysctl (const fc_netlink *n, const char *key, const char *wanted, char *value, size_t size,
+                       fc_error *err) {
   char path[256];
   int netns = -1, fd = -1;
   if (key[0] == '/' || strstr(key, "..") || snprintf(path, sizeof path, "/proc/sys/net/%s", key) >= (int)sizeof path)
