@@ -213,7 +213,7 @@ end
 --- Make a link of another kind, in one request.
 -- @function net:add_link
 -- @tparam table options `kind` ("bridge", "veth", "dummy", …), `name`; of a veth `peer` (the other end's name), `peer_mac`,
--- `peer_netns`; `netns` (where it is made, as in @{open}); `up`, `mtu` (of both ends), `mac`, `master`
+-- `peer_netns`; `netns` (where it is made, as in @{open}); `up`, `mac`, `master` (of this end), `mtu` (of both)
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err `EEXIST`: a name is taken
