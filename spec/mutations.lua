@@ -75,8 +75,6 @@ return {
     'rc = mount(DIRECTORY, DIRECTORY, "none", MS_BIND | MS_REC, NULL);\n  if (0)\n    rc = mount', "spec/core/netns_spec.lua" },
   { "any file is taken for a namespace", "csrc/sys/netns.c", "ioctl(opened, NS_GET_NSTYPE) != CLONE_NEWNET", "0",
     "spec/core/netns_spec.lua" },
-  { "the socket is made in the caller's namespace", "csrc/sys/netns.c", "syscall(SYS_setns, job->netns, CLONE_NEWNET)", "0",
-    "spec/core/netlink_spec.lua" },
   { "a process stays in the caller's namespace", "csrc/sys/process.c",
     "spec->netns >= 0 && syscall(SYS_setns, spec->netns, CLONE_NEWNET) < 0", "0", "spec/core/netns_spec.lua" },
   { "a half-made wire stays", "lua/firecracker/network/init.lua", "ipairs(ok and {} or made)", "ipairs({})",
