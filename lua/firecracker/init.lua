@@ -103,7 +103,8 @@ end
 local LATER <const> = {
   all = { "firecracker.loop.many", "all" }, map = { "firecracker.loop.many", "map" },
   drives = { "firecracker.drives" }, net = { "firecracker.network" }, testing = { "firecracker.testing" },
-  kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" }, snapshot = { "firecracker.snapshot" },
+  kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" },
+  snapshot = { "firecracker.snapshot" },
 }
 
 return setmetatable(fc, { __index = function (self, name)
