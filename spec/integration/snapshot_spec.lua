@@ -7,6 +7,7 @@ local fc = require "firecracker"
 local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
+local uffd = require "spec.support.uffd"
 
 local files = core.files
 
@@ -238,27 +239,16 @@ describe("#kvm a snapshot", function ()
     local vm = count()
     assert(vm:snapshot(taking("one", { pause = true })))
     vm:close()
-    local socket = dir .. "/uffd"
-    local null <close> = assert(files.open("/dev/null", "r"))
-    local log <close> = assert(files.open(dir .. "/uffd.log", "w"))
-    local argv = { "/usr/bin/python3", "-SE", assert(files.absolute "spec/support/uffd.py"), socket, dir .. "/one.memory" }
-    local handler <close> = assert(core.process.spawn { path = argv[1], argv = argv, environment = {}, stdio = { null, log, log },
-                                                        kill_when_dropped = true })
-    local function gone () return handler:poll() end
-    local _ <close> = setmetatable({}, { __close = function ()
-      handler:signal "KILL"
-      bed.eventually(gone, "the handler's end")
-    end })
-    bed.eventually(function () return bed.read(dir .. "/uffd.log"):find "listening" end, "the handler")
-    local again, text = restore { snapshot_path = dir .. "/one", mem_backend = { backend_type = "Uffd", backend_path = socket } }
+    local handler <close> = uffd(dir, dir .. "/one.memory")
+    local served = { backend_type = "Uffd", backend_path = handler.path }
+    local again, text = restore { snapshot_path = dir .. "/one", mem_backend = served }
     assert(again, text)
     counts(text, 3)
     again:close()
-    bed.eventually(gone, "the handler's end")
-    local copied = tonumber(bed.read(dir .. "/uffd.log"):match "copied (%d+)")
-    assert.is_true(copied and copied > 3, bed.read(dir .. "/uffd.log"))
+    local copied, log = handler:copied()
+    assert.is_true(copied and copied > 3, log)
     -- nobody there any more
-    local refused, err = restore { snapshot_path = dir .. "/one", mem_backend = { backend_type = "Uffd", backend_path = socket } }
+    local refused, err = restore { snapshot_path = dir .. "/one", mem_backend = served }
     assert.is_nil(refused)
     assert.equal("fcinit.LoadSnapshot", err.handler)
     assert.matches("Connection refused", err.fault_message)

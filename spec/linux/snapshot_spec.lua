@@ -8,6 +8,7 @@ local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
 local linux = require "spec.support.linux"
 local sh = require "spec.support.sh"
+local uffd = require "spec.support.uffd"
 
 local files = core.files
 
@@ -132,22 +133,10 @@ describe("#linux a snapshot of a guest", function ()
     assert(vm:snapshot { snapshot_path = dir .. "/one", mem_file_path = dir .. "/one.memory" })
     sh(("cp %s/data %s/data"):format(vm.directory, dir))
     vm:close()
-    local socket = dir .. "/uffd"
-    local null <close> = assert(files.open("/dev/null", "r"))
-    local log <close> = assert(files.open(dir .. "/log", "w"))
-    local argv = { "/usr/bin/python3", "-SE", assert(files.absolute "spec/support/uffd.py"), socket, dir .. "/one.memory" }
-    local handler <close> = assert(core.process.spawn { path = argv[1], argv = argv, environment = {}, stdio = { null, log, log },
-                                                        kill_when_dropped = true })
-    local function gone () return handler:poll() end
-    local _ <close> = setmetatable({}, { __close = function ()
-      handler:signal "KILL"
-      bed.eventually(gone, "the handler's end", 60)
-    end })
-    bed.eventually(function () return bed.read(dir .. "/log"):find "listening" end, "the handler", 60)
-    local again = linux.load(dir .. "/one", dir .. "/data", { mem_backend = { backend_type = "Uffd", backend_path = socket } })
+    local handler <close> = uffd(dir, dir .. "/one.memory")
+    local again = linux.load(dir .. "/one", dir .. "/data", { mem_backend = { backend_type = "Uffd", backend_path = handler.path } })
     goes_on(again, 1, noise)
     again:close()
-    bed.eventually(gone, "the handler's end", 60)
-    assert.matches("copied %d+", bed.read(dir .. "/log"))
+    assert.is_number(handler:copied())
   end)
 end)
