@@ -197,6 +197,11 @@ local function check_snapshot_files (vm, found)
   return ok, err
 end
 
+-- The VMM writes addresses in small letters.
+local function same (a, b)
+  return a == b or (type(a) == "string" and type(b) == "string" and a:lower() == b:lower() and a:find "^%x%x:" ~= nil)
+end
+
 -- Devices that are named are the snapshot's, and as they are there.
 local function check_devices (vm, found)
   local config = vm.config
@@ -210,7 +215,7 @@ local function check_devices (vm, found)
       for name, value in pairs(device) do
         local there = theirs[name]
         local other = kind.other[name] or (name == "path_on_host" and vm.config.jailer)
-        if not other and type(value) ~= "table" and there ~= nil and there ~= value then
+        if not other and type(value) ~= "table" and there ~= nil and not same(there, value) then
           return refuse(("%s.%s"):format(at, name), "the snapshot has %s, got %s", tostring(there), tostring(value))
         end
       end
