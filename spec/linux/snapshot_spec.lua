@@ -74,25 +74,18 @@ describe("#linux a snapshot of a guest", function ()
   it("goes on where it stood: memory, vsock and network; another process, a merged diff, two at once #root", function ()
     linux.need()
     local names = taps(2)
-    local vm = linux.boot { machine_config = { vcpu_count = 1, mem_size_mib = 128, track_dirty_pages = true },
-                            network_interfaces = { { iface_id = "eth0", host_dev_name = names[1] } } }
+    -- its dirty pages are not tracked: that keeps a guest under an emulated host from booting
+    local vm = linux.boot { network_interfaces = { { iface_id = "eth0", host_dev_name = names[1] } } }
     local up = "ip address flush dev eth0; ip address add 172.16.%d.2/24 dev eth0; ip link set eth0 up"
     run(vm, up:format(91))
     pings(1)
     local noise = run(vm, COUNTER)
     bed.eventually(function () return linux.run(vm, "cat /tmp/count"):find "%d" end, "the counter", 120)
-
     local based = count(vm)
     assert(vm:snapshot { snapshot_path = dir .. "/base", mem_file_path = dir .. "/base.memory", pause = true, hashes = true })
     goes_on(vm, based, noise)
     pings(1)
-    run(vm, "echo late >/tmp/late; dd if=/dev/urandom of=/tmp/noise bs=1M count=4 seek=2 conv=notrunc 2>/dev/null")
-    local noise_later, later = run(vm, "md5sum /tmp/noise"), count(vm)
-    assert(vm:pause())
-    assert(vm:snapshot { snapshot_path = dir .. "/diff", mem_file_path = dir .. "/diff.memory", snapshot_type = "Diff" })
     sh(("cp %s/data %s/data"):format(vm.directory, dir))
-    assert(vm:resume())
-    goes_on(vm, later, noise_later)
     vm:close()
 
     -- another process
@@ -106,6 +99,16 @@ describe("#linux a snapshot of a guest", function ()
     local number, rest = out:match "^(%d+)\n(.*)$"
     assert.is_true(number and tonumber(number) >= based, out)
     assert.equal(noise .. "\nover\n\n", rest)
+
+    -- what changed since
+    local changed = linux.load(dir .. "/base", dir .. "/data", { track_dirty_pages = true })
+    goes_on(changed, based, noise)
+    run(changed, "echo late >/tmp/late; dd if=/dev/urandom of=/tmp/noise bs=1M count=4 seek=2 conv=notrunc 2>/dev/null")
+    local noise_later, later = run(changed, "md5sum /tmp/noise"), count(changed)
+    assert(changed:pause())
+    assert(changed:snapshot { snapshot_path = dir .. "/diff", mem_file_path = dir .. "/diff.memory", snapshot_type = "Diff" })
+    sh(("cp %s/data %s/data"):format(changed.directory, dir))
+    changed:close()
 
     -- the base, and the diff merged onto it, at once: each its own tap, socket and drive
     assert(fc.snapshot.rebase(dir .. "/base.memory", dir .. "/diff.memory", { into = dir .. "/merged.memory" }))
