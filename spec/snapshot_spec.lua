@@ -16,7 +16,7 @@ local function pretend (dir, changes)
     config = {
       machine_config = { vcpu_count = 1, mem_size_mib = 32 },
       drives = { { drive_id = "data", path_on_host = dir .. "/data", is_root_device = false, is_read_only = false } },
-      network_interfaces = { { iface_id = "eth0", host_dev_name = "lo" } },
+      network_interfaces = { { iface_id = "eth0", host_dev_name = "lo", guest_mac = "06:00:ac:10:63:02" } },
       vsock = { guest_cid = 3, uds_path = dir .. "/vsock" },
     },
   }
@@ -251,6 +251,10 @@ describe("a restore is refused", function ()
         { drives = { { drive_id = "data", path_on_host = "x", is_root_device = true } } })
       refused("config.network_interfaces[1].iface_id: the snapshot has no 'eth1'", dir,
         { network_interfaces = { { iface_id = "eth1", host_dev_name = "lo" } } })
+      refused("config.network_interfaces[1].guest_mac: the snapshot has 06:00:ac:10:63:02, got 06:00:AC:10:63:03", dir,
+        { network_interfaces = { { iface_id = "eth0", host_dev_name = "lo", guest_mac = "06:00:AC:10:63:03" } } })
+      assert.is_true((check(dir,
+        { network_interfaces = { { iface_id = "eth0", host_dev_name = "lo", guest_mac = "06:00:AC:10:63:02" } } })))
       refused("config.snapshot.network_overrides[1].iface_id: the snapshot has no 'eth1'", dir, nil,
         { network_overrides = { { iface_id = "eth1", host_dev_name = "lo" } } })
       refused("config.vsock.guest_cid: the snapshot has 3, got 4", dir, { vsock = { guest_cid = 4, uds_path = dir .. "/vsock" } })

@@ -60,6 +60,19 @@ function commands.start (which)
     "vmm_cpu", microseconds(vmm_had), "vmm_waited", microseconds(vmm_waited)
 end
 
+-- Made here, for `restore` of all.
+function commands.snapshot (directory)
+  local plain <close> = assert(fc.boot { boot_source = { kernel_image_path = KERNEL }, run_dir = WORK })
+  assert(plain:snapshot { snapshot_path = directory .. "/state", mem_file_path = directory .. "/memory", pause = true })
+  return "total", "0"
+end
+
+function commands.restore (directory)
+  local before = now()
+  vm = assert(fc.restore { snapshot = { snapshot_path = directory .. "/state", resume_vm = true }, run_dir = WORK })
+  return "total", microseconds(now() - before)
+end
+
 function commands.stop ()
   local before = now()
   assert(vm:stop { shutdown = 0 })

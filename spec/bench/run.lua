@@ -141,6 +141,10 @@ local function measure_real ()
       start.without = start.total - start.instance_start
       return { start = start, stop = workers[who]:ask "stop" }
     end)
+    workers.ours:ask("snapshot " .. WORK)
+    interleave("restore", PAIRS, { "ours", "floor", "curl" }, function (who)
+      return { restore = workers[who]:ask("restore " .. WORK), stop = workers[who]:ask "stop" }
+    end)
     workers.ours:ask "start"
     local path = workers.ours:ask("socket").path
     workers.floor:ask("attach " .. path)
@@ -305,6 +309,11 @@ local function report_real ()
   line("  start without InstanceStart: floor", percentiles(floor))
   ratio_line("  start without InstanceStart, ours / floor", ours, floor, 1.12)
   line("  start: ours", percentiles(of("real", "ours", "start", "total")))
+  ours, floor = of("restore", "ours", "restore", "total"), of("restore", "floor", "restore", "total")
+  line("  snapshot of 128 MiB loaded and resumed: ours", percentiles(ours))
+  line("  snapshot of 128 MiB loaded and resumed: floor", percentiles(floor))
+  line("  the same: floor with libcurl", percentiles(of("restore", "curl", "restore", "total")))
+  ratio_line("  snapshot loaded and resumed, ours / floor", ours, floor, 1.05)
   for _, each in ipairs { { "get", "GET /" }, { "vm", "PATCH /vm" }, { "mmds1", "PUT /mmds 1 KiB" }, { "mmds50", "PUT /mmds 50 KiB" } } do
     local command, what = table.unpack(each)
     for _, who in ipairs { "ours", "curl", "floor" } do

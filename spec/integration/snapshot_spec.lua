@@ -7,6 +7,7 @@ local fc = require "firecracker"
 local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
+local uffd = require "spec.support.uffd"
 
 local files = core.files
 
@@ -238,27 +239,16 @@ describe("#kvm a snapshot", function ()
     local vm = count()
     assert(vm:snapshot(taking("one", { pause = true })))
     vm:close()
-    local socket = dir .. "/uffd"
-    local null <close> = assert(files.open("/dev/null", "r"))
-    local log <close> = assert(files.open(dir .. "/uffd.log", "w"))
-    local argv = { "/usr/bin/python3", "-SE", assert(files.absolute "spec/support/uffd.py"), socket, dir .. "/one.memory" }
-    local handler <close> = assert(core.process.spawn { path = argv[1], argv = argv, environment = {}, stdio = { null, log, log },
-                                                        kill_when_dropped = true })
-    local function gone () return handler:poll() end
-    local _ <close> = setmetatable({}, { __close = function ()
-      handler:signal "KILL"
-      bed.eventually(gone, "the handler's end")
-    end })
-    bed.eventually(function () return bed.read(dir .. "/uffd.log"):find "listening" end, "the handler")
-    local again, text = restore { snapshot_path = dir .. "/one", mem_backend = { backend_type = "Uffd", backend_path = socket } }
+    local handler <close> = uffd(dir, dir .. "/one.memory")
+    local served = { backend_type = "Uffd", backend_path = handler.path }
+    local again, text = restore { snapshot_path = dir .. "/one", mem_backend = served }
     assert(again, text)
     counts(text, 3)
     again:close()
-    bed.eventually(gone, "the handler's end")
-    local copied = tonumber(bed.read(dir .. "/uffd.log"):match "copied (%d+)")
-    assert.is_true(copied and copied > 3, bed.read(dir .. "/uffd.log"))
+    local copied, log = handler:copied()
+    assert.is_true(copied and copied > 3, log)
     -- nobody there any more
-    local refused, err = restore { snapshot_path = dir .. "/one", mem_backend = { backend_type = "Uffd", backend_path = socket } }
+    local refused, err = restore { snapshot_path = dir .. "/one", mem_backend = served }
     assert.is_nil(refused)
     assert.equal("fcinit.LoadSnapshot", err.handler)
     assert.matches("Connection refused", err.fault_message)
@@ -361,6 +351,49 @@ describe("#kvm a snapshot", function ()
         assert.is_true(files.listens(socket))
       end)
     end)
+  end)
+
+  it("goes from jail to jail: its files are where the VMM had them #root", function ()
+    local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
+    if not pcall(fc.new, { jailer = jailer }) then
+      pending "no machine is jailed yet"
+    end
+    assert(files.mkdir(jailer.chroot_base_dir))
+    sh("chmod 755 " .. dir)
+    local data, socket = bed.write(dir .. "/data", ("\0"):rep(1 << 20)), dir .. "/vsock"
+    local vm <close>, text = count {
+      jailer = jailer, vsock = { guest_cid = 3, uds_path = socket },
+      drives = { { drive_id = "data", path_on_host = data, is_root_device = false } },
+    }
+    counts(text, 2)
+    local described = assert(vm:snapshot(taking("one", { pause = true, hashes = true })))
+    assert.are_not.equal(data, described.config.drives[1].path_on_host)
+    assert.same({ data, socket }, { described.host.drives.data, described.host.vsock })
+    counts(text, #text() / 2 + 2)
+    local ok, err = vm:snapshot { snapshot_path = dir .. "/no/one", mem_file_path = dir .. "/two", pause = true }
+    assert.is_nil(ok)
+    assert.equal("system", err.code)
+    vm:close()
+    for _, name in ipairs { "one", "one.memory", "data" } do
+      assert.equal(0, files.look(dir .. "/" .. name).uid, name)
+    end
+    local copy = dir .. "/copy"
+    sh(("cp %s %s"):format(data, copy))
+    local first <close>, more = restore({ snapshot_path = dir .. "/one", verify = true }, { jailer = jailer })
+    assert(first, more)
+    counts(more, 3)
+    assert.is_true(files.listens(first.vsock_path))
+    local refused, why = restore({ snapshot_path = dir .. "/one" }, { jailer = jailer })
+    assert.is_nil(refused)
+    assert.equal("drives", why.field)
+    first:close()
+    local second <close>, said = restore({ snapshot_path = dir .. "/one" }, { jailer = jailer, drives = {
+      { drive_id = "data", path_on_host = copy, is_root_device = false } } })
+    assert(second, said)
+    counts(said, 3)
+    assert.equal(1000, files.look(copy).uid)    -- lent
+    second:close()
+    assert.same({ 0, "" }, { files.look(copy).uid, (sh("find " .. dir .. "/jails -mindepth 1")) })
   end)
 
   describe("that cannot be loaded:", function ()

@@ -115,6 +115,21 @@ local guard_metatable = {
   end,
 }
 
+-- Where the host has what the VMM sees elsewhere: a jail's devices.
+local function host_paths (self)
+  if not self.config.jailer then
+    return nil
+  end
+  local host_side = { vsock = self.config.vsock and self.config.vsock.uds_path }
+  for section, id in pairs { drives = "drive_id", pmem = "id" } do
+    host_side[section] = {}
+    for _, device in ipairs(self.config[section] or {}) do
+      host_side[section][device[id]] = device.path_on_host
+    end
+  end
+  return host_side
+end
+
 local function describe (self, options, parts, release)
   local config, err = self:full_config()
   if not config then
@@ -122,7 +137,7 @@ local function describe (self, options, parts, release)
   end
   local fields = {
     type = options.snapshot_type, id = self.id, created = os.date "!%Y-%m-%dT%H:%M:%SZ", release = release,
-    architecture = host.arch() or "unknown", config = config,
+    architecture = host.arch() or "unknown", config = config, host = host_paths(self),
   }
   for _, name in ipairs { "state", "memory" } do
     local look
@@ -225,8 +240,15 @@ local function produce (self, options, guard)
       return nil, problem
     end
   end
-  local ok, err = self.api:put_snapshot_create({ snapshot_type = options.snapshot_type,
-    snapshot_path = parts.state.from, mem_file_path = parts.memory.from }, { timeout = options.timeout or TIMEOUT })
+  local body = { snapshot_type = options.snapshot_type }
+  for field, part in pairs { snapshot_path = parts.state, mem_file_path = parts.memory } do
+    local path, problem = self:vmm_path(part.from, "create")
+    if not path then
+      return nil, problem
+    end
+    body[field] = path
+  end
+  local ok, err = self.api:put_snapshot_create(body, { timeout = options.timeout or TIMEOUT })
   if not ok then
     return nil, err
   end

@@ -49,11 +49,15 @@ local function find (list, id, value)
 end
 
 local function release_of (vm)
-  local binary, err = direct.find(vm.config)
-  if not binary then
-    return nil, err
+  if not vm.vmm_release then
+    local binary, err = direct.find(vm.config)
+    if not binary then
+      return nil, err
+    end
+    vm.vmm_release, err = release.of_binary(binary)
+    return vm.vmm_release, err
   end
-  return release.of_binary(binary)
+  return vm.vmm_release
 end
 
 -- As the VMM sees it: its working directory is the machine's own.
@@ -61,12 +65,12 @@ local function from_vmm (vm, path)
   return path:sub(1, 1) == "/" and path or vm.directory and vm.directory .. "/" .. path
 end
 
--- A path for the VMM.
-local function to_vmm (vm, path)
-  if vm.vmm_path then
-    return vm:vmm_path(path)
-  end
-  return path
+-- Where a device's file of the snapshot is on this host: as the configuration says, else where it was.
+local function host_path (vm, section, id, there)
+  local kind = find(DEVICES, "section", section)
+  local given = find(vm.config[section], kind.id, id)
+  local known = vm.manifest.host and vm.manifest.host[section] or {}
+  return given and given.path_on_host or known[id] or there and from_vmm(vm, there)
 end
 
 ---------------------------------------------------------------------------------------------------
@@ -193,6 +197,11 @@ local function check_snapshot_files (vm, found)
   return ok, err
 end
 
+-- The VMM writes addresses in small letters.
+local function same (a, b)
+  return a == b or (type(a) == "string" and type(b) == "string" and a:lower() == b:lower() and a:find "^%x%x:" ~= nil)
+end
+
 -- Devices that are named are the snapshot's, and as they are there.
 local function check_devices (vm, found)
   local config = vm.config
@@ -205,7 +214,8 @@ local function check_devices (vm, found)
       end
       for name, value in pairs(device) do
         local there = theirs[name]
-        if not kind.other[name] and type(value) ~= "table" and there ~= nil and there ~= value then
+        local other = kind.other[name] or (name == "path_on_host" and vm.config.jailer)
+        if not other and type(value) ~= "table" and there ~= nil and not same(there, value) then
           return refuse(("%s.%s"):format(at, name), "the snapshot has %s, got %s", tostring(there), tostring(value))
         end
       end
@@ -230,13 +240,13 @@ end
 local function check_drives (vm, found)
   for _, drive in ipairs(found.config.drives or {}) do
     local path = drive.path_on_host and from_vmm(vm, drive.path_on_host)   -- relative ones come with the machine's directory
+    local used = path and host_path(vm, "drives", drive.drive_id, path)
+    path = vm.config.jailer and used or path
     if path then
       local ok, err = files.access(path, drive.is_read_only and "r" or "rw")
       if not ok then
         return incompatible("drives", "drive '%s' of the snapshot: %s", drive.drive_id, err.message)
       end
-      local given = find(vm.config.drives, "drive_id", drive.drive_id)
-      local used = given and given.path_on_host or path
       local writer = not drive.is_read_only and writers.of(used)
       if writer and writer ~= vm then
         return incompatible("drives", "drive '%s' of the snapshot: machine %s writes to %s; name a copy in config.drives",
@@ -411,9 +421,10 @@ local function changes_of (vm)
       local body
       for name in pairs(kind.other) do
         local value = device[name]
-        if value ~= nil and name ~= "host_dev_name" and (type(value) == "table" or value ~= theirs[name]) then
+        local elsewhere = name == "host_dev_name" or (name == "path_on_host" and vm.config.jailer)   -- brought there already
+        if value ~= nil and not elsewhere and (type(value) == "table" or value ~= theirs[name]) then
           body = body or { [kind.id] = device[kind.id] }
-          body[name] = name == "path_on_host" and to_vmm(vm, value) or value
+          body[name] = value
         end
       end
       if body then
@@ -447,11 +458,69 @@ end
 local function drives_of (vm)
   local drives = {}
   for i, drive in ipairs(vm.manifest and vm.manifest.config.drives or {}) do
-    local given = find(vm.config.drives, "drive_id", drive.drive_id)
-    drives[i] = { is_read_only = drive.is_read_only, path_on_host = given and given.path_on_host
-      or drive.path_on_host and from_vmm(vm, drive.path_on_host) }
+    drives[i] = { is_read_only = drive.is_read_only, path_on_host = host_path(vm, "drives", drive.drive_id, drive.path_on_host) }
   end
   return drives
+end
+
+-- In a jail each device's file is where it was, and is brought there.
+local function bring_devices (vm)
+  for _, section in ipairs(vm.config.jailer and vm.manifest and { "drives", "pmem" } or {}) do
+    local kind = find(DEVICES, "section", section)
+    for _, device in ipairs(vm.manifest.config[section] or {}) do
+      local there, id = device.path_on_host, device[kind.id]
+      local use = (device.is_read_only or device.read_only) and "read" or "write"
+      if there then
+        local path, err = vm:vmm_path(host_path(vm, section, id, there), use, there)
+        if not path then
+          return nil, err
+        end
+      end
+    end
+  end
+  return true
+end
+
+local function to_vmm (vm, ...)
+  local path, err = vm:vmm_path(...)
+  return path, not path and err or nil
+end
+
+-- The request's paths as the VMM sees them.
+local function bring_snapshot (vm, body)
+  local backend = body.mem_backend
+  local path, err = to_vmm(vm, body.snapshot_path)
+  body.snapshot_path = path
+  if path and backend then
+    path, err = to_vmm(vm, backend.backend_path, backend.backend_type == "Uffd" and "write" or "read")
+    body.mem_backend = { backend_type = backend.backend_type, backend_path = path }
+  elseif path then
+    path, err = to_vmm(vm, body.mem_file_path)
+    body.mem_file_path = path
+  end
+  return path, err
+end
+
+-- Where the vsock's socket will be on this host, and the place is free. Nothing for a snapshot without one, or of which
+-- nothing is known.
+local function prepare_vsock (vm, body)
+  local override, theirs = body.vsock_override, vm.manifest and vm.manifest.config.vsock
+  local there = override and override.uds_path or theirs and theirs.uds_path
+  if not there then
+    return true
+  end
+  local path = from_vmm(vm, there)
+  if vm.config.jailer then
+    local known = not override and vm.manifest.host and vm.manifest.host.vsock
+    there, path = vm:vmm_path(known or there, "socket", not override and there or nil)
+    if not there then
+      return nil, path
+    elseif override then
+      body.vsock_override = { uds_path = there }
+    end
+  end
+  local ok, err = claim_vsock(path)
+  return ok and path, err
 end
 
 --- Load a machine's snapshot into its VMM: fcinit.LoadSnapshot. The guest stands still unless `snapshot.resume_vm`; limits and
@@ -473,23 +542,21 @@ function load.load (vm)
   end
   local body = request_of(vm, (release_of(vm)))
   add_network_overrides(vm, body)
-  local vsock = body.vsock_override and body.vsock_override.uds_path
-    or vm.manifest and vm.manifest.config.vsock and vm.manifest.config.vsock.uds_path
-  vsock = vsock and from_vmm(vm, vsock)
+  local vsock
+  vsock, err = prepare_vsock(vm, body)
   if vsock then
-    ok, err = claim_vsock(vsock)
-    if not ok then
-      return nil, err
-    end
+    ok, err = bring_devices(vm)
   end
+  ok = vsock and ok
+  if ok then
+    ok, err = bring_snapshot(vm, body)
+  end
+  if not ok then
+    return nil, err
+  end
+  vsock = vsock ~= true and vsock or nil
   local changes = changes_of(vm)
   body.resume_vm = given.resume_vm and #changes == 0
-  body.snapshot_path = to_vmm(vm, body.snapshot_path)
-  if body.mem_backend then
-    body.mem_backend = { backend_type = body.mem_backend.backend_type, backend_path = to_vmm(vm, body.mem_backend.backend_path) }
-  elseif body.mem_file_path then
-    body.mem_file_path = to_vmm(vm, body.mem_file_path)
-  end
   ok, err = vm.api:put_snapshot_load(body, { at = "snapshot" })
   if not ok then
     return failed(vm, err, vsock)

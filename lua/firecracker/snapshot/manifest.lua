@@ -91,6 +91,27 @@ local function misshapen_config (config)
   end
 end
 
+local function misshapen_host (host)
+  if host == nil then
+    return nil
+  elseif type(host) ~= "table" then
+    return "host", "object"
+  elseif host.vsock ~= nil and type(host.vsock) ~= "string" then
+    return "host.vsock", "string"
+  end
+  for _, section in ipairs { "drives", "pmem" } do
+    local paths = host[section]
+    if paths ~= nil and type(paths) ~= "table" then
+      return "host." .. section, "object"
+    end
+    for id, path in pairs(paths or {}) do
+      if type(path) ~= "string" then
+        return ("host.%s.%s"):format(section, id), "string"
+      end
+    end
+  end
+end
+
 -- A path in a manifest, relative to where that is.
 local function resolve (directory, path)
   return path:sub(1, 1) == "/" and path or directory .. "/" .. path
@@ -121,6 +142,9 @@ function manifest.read (path)
   if not field then
     read.config = config_file.from_sections(read.config)
     field, expected = misshapen_config(read.config)
+  end
+  if not field then
+    field, expected = misshapen_host(read.host)
   end
   if field then
     return refuse(path, "%s: %s expected", field, expected)
