@@ -157,7 +157,7 @@ api-check:
 
 # What is measured is the optimised tree; the stub is static, as Firecracker is.
 bench := $(abspath $(BUILD))/bench
-bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage)
+bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage network)
 	rm -rf '$(bench)/root' && $(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
 	eval "$$($(MAKE) -s env)"; \
 	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" \
@@ -170,6 +170,7 @@ $(bench)/easy: libs := -lcurl
 $(bench)/stubvmm: spec/bench/stubvmm.c
 $(bench)/stubvmm: LDFLAGS += -static
 $(bench)/usage: spec/bench/usage.c
+$(bench)/network: spec/bench/network.c
 $(bench)/%:
 	@mkdir -p $(@D)
 	$(CC) -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(libs)

@@ -14,10 +14,11 @@ Network configuration: `netlink`, `netns`. Loaded at the first use of `fc.net`.
 /* ---- from Lua ---- */
 
 static int refuse (lua_State *L, const char *field, const char *expected, int index) {
-  if (lua_isstring(L, index))
-    lua_pushfstring(L, "%s: %s expected, got '%s'", field, expected, lua_tostring(L, index));
-  else
-    lua_pushfstring(L, "%s: %s expected, got %s", field, expected, luaL_typename(L, index));
+  int type = lua_type(L, index);
+  const char *got = type == LUA_TSTRING   ? lua_pushfstring(L, "'%s'", lua_tostring(L, index))
+                    : type == LUA_TNUMBER ? luaL_tolstring(L, index, NULL)
+                                          : luaL_typename(L, index);
+  lua_pushfstring(L, "%s: %s expected, got %s", field, expected, got);
   return lua_error(L);
 }
 

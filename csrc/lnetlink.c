@@ -318,7 +318,7 @@ static int netlink_addresses (lua_State *L) {
 
 /* ---- routes ---- */
 
-static void read_route (lua_State *L, fc_route_change *route) {
+static void read_route (lua_State *L, fc_route_change *route, bool added) {
   static const fc_field fields[] = {{"to", FC_FIELD_BLOCK, true, offsetof(fc_route_change, to)},
                                     {"via", FC_FIELD_HOST, false, offsetof(fc_route_change, via)},
                                     {"source", FC_FIELD_HOST, false, offsetof(fc_route_change, source)},
@@ -330,7 +330,7 @@ static void read_route (lua_State *L, fc_route_change *route) {
                                     {NULL, 0, false, 0}};
   *route = (fc_route_change){.link = NULL};
   fc_read_fields(L, 2, fields, route);
-  if (!route->link && !route->via.family)
+  if (added && !route->link && !route->via.family)
     refuse(L, "link: a route needs link or via");
 }
 
@@ -345,7 +345,7 @@ Add a route.
 static int netlink_add_route (lua_State *L) {
   fc_netlink *n = check_netlink(L);
   fc_route_change route;
-  read_route(L, &route);
+  read_route(L, &route, true);
   fc_error err;
   return result(L, fc_netlink_add_route(n, &route, &err), &err);
 }
@@ -361,7 +361,7 @@ Delete a route.
 static int netlink_delete_route (lua_State *L) {
   fc_netlink *n = check_netlink(L);
   fc_route_change route;
-  read_route(L, &route);
+  read_route(L, &route, false);
   fc_error err;
   return result(L, fc_netlink_delete_route(n, &route, &err), &err);
 }

@@ -101,11 +101,6 @@ int fc_netlink_delete_link (fc_netlink *n, const char *name, fc_error *err) {
 
 /* ---- lists ---- */
 
-typedef struct {
-  fc_netlink *netlink;
-  fc_buffer *rows;
-} link_list;
-
 static void read_text (const struct nlattr *a, char *to, size_t size) {
   snprintf(to, size, "%.*s", (int)mnl_attr_get_payload_len(a), mnl_attr_get_str(a));
 }
@@ -160,8 +155,8 @@ static const char *state_name (const struct nlattr *a) {
   return state < sizeof names / sizeof *names ? names[state] : names[0];
 }
 
-static int link_row (const struct nlmsghdr *message, void *argument) {
-  link_list *list = argument;
+int fc_netlink_link_row (const struct nlmsghdr *message, void *argument) {
+  const fc_netlink_rows *list = argument;
   struct ifinfomsg info;
   fc_link link = {.state = "unknown", .owner = -1, .group = -1};
   if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof info)
@@ -194,9 +189,9 @@ static int link_row (const struct nlmsghdr *message, void *argument) {
 int fc_netlink_links (fc_netlink *n, const char *name, fc_buffer *rows, fc_error *err) {
   fc_netlink_request q;
   struct ifinfomsg info = {.ifi_family = AF_UNSPEC};
-  link_list list = {n, rows};
+  fc_netlink_rows list = {n, rows, 0, 0};
   fc_netlink_begin(&q, RTM_GETLINK, name ? 0 : NLM_F_DUMP, &info, sizeof info);
   if (name)
     fc_netlink_put_text(&q, IFLA_IFNAME, name);
-  return fc_netlink_list(n, &q, link_row, &list, rows, err, name ? "look at link %s" : "list the links", name);
+  return fc_netlink_list(n, &q, fc_netlink_link_row, &list, rows, err, name ? "look at link %s" : "list the links", name);
 }

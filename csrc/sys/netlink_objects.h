@@ -137,5 +137,16 @@ int fc_netlink_add_redirect (fc_netlink *n, const char *from, const char *to, fc
 /* Append an fc_redirect_row for each redirect of a link. */
 int fc_netlink_redirects (fc_netlink *n, const char *link, fc_buffer *rows, fc_error *err);
 
+/* ---- what the lists are made by: each takes one message, whose bytes may be anything ---- */
+
+typedef struct {
+  const fc_netlink *netlink;   /* tells links' names */
+  fc_buffer *rows;
+  uint32_t link, table;        /* those of one link, of one table; 0: all */
+} fc_netlink_rows;
+
+fc_netlink_row fc_netlink_link_row, fc_netlink_address_row, fc_netlink_route_row, fc_netlink_neighbour_row,
+    fc_netlink_redirect_row;
+
 #pragma GCC visibility pop
 #endif

@@ -30,6 +30,9 @@ local COMMANDS <const> = {
   floor = BENCH .. "/floor -s",
   no_seccomp = BENCH .. "/floor",
   curl = BENCH .. "/easy -s",
+  net = "unshare -n lua5.4 spec/bench/network.lua",
+  net_by_hand = "unshare -n " .. BENCH .. "/network",
+  net_commands = "unshare -n " .. BENCH .. "/network -c",
 }
 
 local worker = {}
@@ -143,6 +146,20 @@ local function measure_real ()
                mmds50 = workers[who]:ask "mmds50 50" }
     end)
     workers.ours:ask "stop"
+  end)
+end
+
+local NET <const> = { "links", "address", "route", "redirect" }
+
+local function measure_network ()
+  local people = { "net", "net_by_hand", "net_commands" }
+  with_workers(people, REAL, "test/idle.elf", function (workers)
+    interleave("network", PAIRS, people, function (who)
+      local took = workers[who]:ask "run"
+      took.total = 0
+      for _, part in ipairs(NET) do took.total = took.total + took[part] end
+      return { run = took }
+    end)
   end)
 end
 
@@ -267,6 +284,22 @@ local function report_real ()
   end
 end
 
+-- One address or route takes the kernel some 10 µs: the goals are for all together.
+local function report_network ()
+  print "Links, an address, a route, redirects (p50 p90 p99)"
+  for _, who in ipairs { "net", "net_by_hand", "net_commands" } do
+    local name = ({ net = "ours", net_by_hand = "by hand, in C", net_commands = "ip and tc" })[who]
+    local parts = {}
+    for i, part in ipairs(NET) do parts[i] = ("%.0f"):format(at(0.5, of("network", who, "run", part))) end
+    line("  " .. name, percentiles(of("network", who, "run", "total")))
+    line(("  %s, of each (p50)"):format(name), table.concat(parts, " ") .. " µs")
+  end
+  local ours = of("network", "net", "run", "total")
+  ratio_line("  ours / by hand", ours, of("network", "net_by_hand", "run", "total"), 1.2)
+  local faster = at(0.5, sample.ratios(of("network", "net_commands", "run", "total"), ours))
+  line("  ip and tc / ours", ("%.1fx"):format(faster), ">= 10.0x", faster >= 10)
+end
+
 local function report_processes ()
   print "A whole Lua process (p50)"
   local cpu, rss = {}, {}
@@ -302,6 +335,7 @@ local function main ()
   }
   measure_stub()
   measure_real()
+  measure_network()
   measure_processes()
   local host = samples.host
   print(("%s, %d cores (%s), Linux %s, Firecracker %s, load %s, %d pairs"):format(host.date, host.cores, host.processor,
@@ -310,6 +344,7 @@ local function main ()
   report_parts()
   report_deaths()
   report_real()
+  report_network()
   report_processes()
   local path = ("%s/%s.json"):format(BENCH, host.date)
   local file <close> = assert(io.open(path, "w"))

@@ -22,10 +22,10 @@ local function finish (what, ok, value, ...)
     if errors.is(value) or value == "not enough memory" then
       error(value, 0)
     end
-    errors.raise(3, { code = "usage", message = ("%s: %s"):format(what, value), field = tostring(value):match "^([%w_]+): " })
+    errors.raise(2, { code = "usage", message = ("%s: %s"):format(what, value), field = tostring(value):match "^([%w_]+): " })
   elseif value == nil and ... then
     local err = ...
-    err.where = err.where or errors.where(3)
+    err.where = err.where or errors.where(2)
   end
   return value, ...
 end
@@ -167,12 +167,18 @@ for _, name in ipairs { "add_tap", "delete_link", "links", "add_address", "delet
   end
 end
 
+local function check_table (value, what, field)
+  if type(value) ~= "table" then
+    errors.raise(2, { code = "usage", message = ("%s: %s: table expected, got %s"):format(what, field, type(value)), field = field })
+  end
+end
+
 -- The namespace's descriptor of what names one.
 local function descriptor (where)
   if type(where) == "table" then
     return where.fd
   elseif type(where) == "string" then
-    return netns.open(where)
+    return finish("netns", pcall(netns.open, where))
   end
   return where
 end
@@ -210,9 +216,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err `EEXIST`: a name is taken
 function net:add_link (options)
-  if type(options) ~= "table" then
-    errors.raise(2, { code = "usage", message = ("net:add_link: options: table expected, got %s"):format(type(options)) })
-  end
+  check_table(options, "net:add_link", "options")
   local copy, err, _ <close> = resolve(options, "netns", "peer_netns")
   if not copy then
     return nil, err
@@ -349,9 +353,7 @@ end
 -- @treturn[2] err
 
 function net:set_link (link, changes)
-  if type(changes) ~= "table" then
-    errors.raise(2, { code = "usage", message = ("net:set_link: changes: table expected, got %s"):format(type(changes)) })
-  end
+  check_table(changes, "net:set_link", "changes")
   local copy, err, _ <close> = resolve(changes, "netns")
   if not copy then
     return nil, err
