@@ -281,9 +281,10 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
     end)
 
     it("each request to the kernel failing in turn leaves what was", function ()
+      require "firecracker.core.http"
       require "spec.support.faults".install()
       local faults = require "spec.support.faults"
-      sh "ip link add br0 type bridge; sysctl -qw net.ipv6.conf.all.forwarding=1"
+      sh "ip link add br0 address 06:00:00:00:00:01 type bridge; sysctl -qw net.ipv6.conf.all.forwarding=1"
       finally(function () sh "ip link del br0" end)
       local only = { validation = {}, fcinit = { fc.handlers.fcinit.setup_network } }
       for _, t in ipairs {
@@ -292,13 +293,16 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
         { netns = true, network_interfaces = { { iface_id = "a", nat = { subnet = "10.3.0.0/24" } } } },
         { netns = "made", network_interfaces = { { iface_id = "a", nat = { subnet = "10.3.0.0/24" } } } },
       } do
+        local vm, count
+        for _ = 1, 2 do   -- the first one makes /run/netns what it is
+          vm = assert(fc.new(bed.config("idle", t), fc.flow(only)))
+          faults.arm("request", 0)
+          assert(vm:start())
+          count = faults.arm "nothing"
+          local ended = assert(vm:stop())
+          assert(not ended.undo_errors, ended.undo_errors and tostring(ended.undo_errors[1].err))
+        end
         local mark = state()
-        local vm = assert(fc.new(bed.config("idle", t), fc.flow(only)))
-        faults.arm("request", 0)
-        assert(vm:start())
-        local count = faults.arm "nothing"
-        local ended = assert(vm:stop())
-        assert(not ended.undo_errors, ended.undo_errors and tostring(ended.undo_errors[1].err))
         assert.is_true(count > 5, count .. " requests")
         for n = 1, count do
           vm = assert(fc.new(bed.config("idle", t), fc.flow(only)))
@@ -310,7 +314,7 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
           assert(not err.undo_errors, err.undo_errors and tostring(err.undo_errors[1].err))
           local after
           assert(pcall(bed.eventually, function () after = state() return after == mark end, "the state before"),
-            ("request %d: before\n%s\nafter\n%s"):format(n, mark, after))
+            ("request %d: before\n%s\nafter\n%s"):format(n, mark, tostring(after)))
         end
       end
     end)

@@ -122,6 +122,20 @@ function setup.run (vm)
   return true
 end
 
+--- Look for a tap where the machine's VMM is.
+-- @tparam table vm
+-- @tparam string name
+-- @treturn[1] table link
+-- @return[2] nil
+-- @treturn[2] err
+function setup.find_tap (vm, name)
+  local net <close>, err = network.open(vm.netns and vm.netns.fd)
+  if not net then
+    return nil, err
+  end
+  return tap.find(net, nil, name)
+end
+
 --- The body of the request that makes an interface.
 -- @tparam table vm
 -- @tparam int i
