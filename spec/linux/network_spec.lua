@@ -40,14 +40,13 @@ local function run (vm, command)
 end
 
 -- Debian's kernel leaves ip= to user space: what a kernel with IP_PNP does with it.
-local BY_KERNEL <const> = [[
-  arg=$(sed 's/.* ip=\([^ ]*\).*/\1/;t;d' /proc/cmdline); [ "$arg" ] || exit 3
-  IFS=:; set -- $arg; unset IFS; dev=${6:-eth0}
-  ifconfig $dev $1 netmask $4 up && { [ ! "$3" ] || route add default gw $3 $dev; }]]
+local BY_KERNEL <const> = [[arg=$(sed 's/.* ip=\([^ ]*\).*/\1/;t;d' /proc/cmdline); ]] ..   -- a command is one line
+  [[[ "$arg" ] || exit 3; IFS=:; set -- $arg; unset IFS; dev=${6:-eth0}; ]] ..
+  [[ifconfig $dev $1 netmask $4 up && { [ ! "$3" ] || route add default gw $3 $dev; }]]
 
 -- A command that gets a page; the guest's own wget looks for a list of services, and has none.
 local function get (host, path, more)
-  return ("(printf 'GET %s HTTP/1.0\\r\\n%s\\r\\n'; sleep 3) | timeout 100 nc %s 80 | sed '1,/^\r*$/d'"):format(path, more or "", host)
+  return ("(printf 'GET %s HTTP/1.0\\r\\n%s\\r\\n'; sleep 3) | nc %s 80 | sed '1,/^\r*$/d'"):format(path, more or "", host)
 end
 
 -- What an agent does with vm.addresses.
@@ -55,11 +54,12 @@ local function configure (vm, i)
   local told = vm.addresses[i]
   local lines = { ("ip link set %s up %s"):format(told.if_name, told.mtu and "mtu " .. told.mtu or "") }
   for _, text in ipairs(told.addresses) do
-    lines[#lines + 1] = ("ip addr add %s dev %s %s"):format(text, told.if_name, text:find ":" and "nodad" or "")
+    lines[#lines + 1] = ("ip addr add %s dev %s"):format(text, told.if_name)
   end
   for _, text in ipairs(told.gateways) do
     lines[#lines + 1] = ("ip %s route add default via %s dev %s"):format(text:find ":" and "-6" or "", text, told.if_name)
   end
+  lines[#lines + 1] = "sleep 3"   -- IPv6 asks whether anybody has its address
   run(vm, "set -e; " .. table.concat(lines, "; "))
 end
 

@@ -179,6 +179,11 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       end
     end)
 
+    it("a namespace without an interface", function ()
+      local vm <close> = assert(boot({}, { netns = true }))
+      assert.equal("fc-" .. vm.id .. "\n", (sh("ip netns identify " .. vm.pid)))
+    end)
+
     it("an existing tap of a namespace", function ()
       assert.equal("", (sh "ip netns add there && ip -n there tuntap add mode tap tap7"))
       finally(function () sh "ip netns del there" end)
@@ -326,7 +331,8 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       finally(function () sh("rm -rf " .. dir .. "; ip link del tap7; ip link del tap8") end)
       assert(os.execute(("set -e; d=%s; install -d -m 755 -o 1234 $d; cp %s $d/kernel; cp -r lua $d/; " ..
         "cp -rL build/lua/firecracker/flows $d/lua/firecracker/; mkdir $d/lib; cp -r build/firecracker $d/lib/; " ..
-        "cp %s $d/firecracker; mknod $d/kvm c 10 232; mknod -m 666 $d/tun c 10 200; chgrp 4321 $d/kvm; chmod 660 $d/kvm; chmod -R go+rX $d/lua $d/lib $d/kernel"):format(
+        "cp %s $d/firecracker; mknod $d/kvm c 10 232; mknod -m 666 $d/tun c 10 200; chgrp 4321 $d/kvm; chmod 660 $d/kvm; " ..
+        "chmod -R go+rX $d/lua $d/lib $d/kernel"):format(
         dir, bed.guest "idle", os.getenv "FIRECRACKER" or "build/vmm/firecracker")))
       local script = bed.write(dir .. "/try.lua", ([[
         local fc = require "firecracker"
