@@ -31,6 +31,7 @@ describe("validate.NetworkCfg", function ()
     assert.is_true(run {
       { static = { ip = { "10.0.0.2/24", "fd00::2/64" }, gateway = { "10.0.0.1", "fd00::1" } }, guest_mac = "06:00:AC:10:00:02" },
       { static = { ip = "10.0.1.1/31", gateway = "10.0.1.0" } }, { static = { ip = "10.0.2.1/32" } },
+      { static = { ip = "fd07::2/64", gateway = "fe80::1" } },
       { nat = { subnet = "10.5.0.0/24", address = "10.5.0.9", subnet6 = "fd05::/64" } }, { nat = { subnet = "10.6.0.0/24" } },
       { cni = cni() }, { cni = cni { if_name = "eth1" } }, { bridge = "br0" }, { tap = true, host_dev_name = "x" },
     })

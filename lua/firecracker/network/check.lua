@@ -8,6 +8,8 @@ local kernel_args = require "firecracker.kernel_args"
 
 local check = {}
 
+local LINK_LOCAL <const> = address.cidr "fe80::/10"   -- where a router of IPv6 may be, whatever the networks
+
 -- Leaves the check with an error.
 local function refuse (field, message, ...)
   error(errors.new { code = "config", field = field, message = ("config.%s: %s"):format(field, message:format(...)) }, 0)
@@ -50,7 +52,8 @@ local function check_static (at, static, taken)
   end
   local given = {}
   for i, text in ipairs(static.gateway or {}) do
-    local field, bytes, inside = ("%s.static.gateway[%d]"):format(at, i), address.parse(text), false
+    local field, bytes = ("%s.static.gateway[%d]"):format(at, i), address.parse(text)
+    local inside = address.contains(LINK_LOCAL, bytes)
     for _, network in ipairs(networks) do
       inside = inside or address.contains(network, bytes)
       if network.address == bytes then
