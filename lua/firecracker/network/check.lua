@@ -116,7 +116,9 @@ end
 local function check_place (at, interface, config)
   local own = config.netns == true
   local made = interface.tap or interface.bridge or interface.nat or interface.cni
-  if interface.bridge and own then
+  if own and interface.nat and (interface.nat.subnet .. (interface.nat.subnet6 or "")):find ":" then
+    refuse(at .. ".nat", "IPv6 has no way out of a namespace of the machine's own; name one that has")
+  elseif interface.bridge and own then
     refuse(at .. ".bridge", "'%s' cannot be in a namespace of the machine's own", interface.bridge)
   elseif own and not made then
     refuse(at .. ".host_dev_name", "'%s' cannot be in a namespace of the machine's own; tap = true makes it", interface.host_dev_name)
