@@ -157,7 +157,7 @@ api-check:
 
 # What is measured is the optimised tree; the stub is static, as Firecracker is.
 bench := $(abspath $(BUILD))/bench
-bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage network)
+bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage network nat)
 	rm -rf '$(bench)/root' '$(bench)/compiled'
 	$(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
 	$(MAKE) -s install DESTDIR= PREFIX='$(bench)/compiled' COMPILED=1
@@ -173,6 +173,7 @@ $(bench)/stubvmm: spec/bench/stubvmm.c
 $(bench)/stubvmm: LDFLAGS += -static
 $(bench)/usage: spec/bench/usage.c
 $(bench)/network: spec/bench/network.c
+$(bench)/nat: spec/bench/nat.c
 $(bench)/%:
 	@mkdir -p $(@D)
 	$(CC) -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(libs)

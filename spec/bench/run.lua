@@ -36,6 +36,8 @@ local COMMANDS <const> = {
   net = "unshare -n lua5.4 spec/bench/network.lua",
   net_by_hand = "unshare -n " .. BENCH .. "/network",
   net_commands = "unshare -n " .. BENCH .. "/network -c",
+  nat = "unshare -n lua5.4 spec/bench/nat.lua",
+  nat_by_hand = "unshare -n " .. BENCH .. "/nat",
 }
 
 local worker = {}
@@ -166,6 +168,17 @@ local function measure_network ()
       local took = workers[who]:ask "run"
       took.total = 0
       for _, part in ipairs(NET) do took.total = took.total + took[part] end
+      return { run = took }
+    end)
+  end)
+end
+
+local function measure_nat ()
+  local people = { "nat", "nat_by_hand" }
+  with_workers(people, REAL, "test/idle.elf", function (workers)
+    interleave("nat", PAIRS, people, function (who)
+      local took = workers[who]:ask "run"
+      took.both = took.set_up + took.removal
       return { run = took }
     end)
   end)
@@ -356,6 +369,14 @@ local function report_intake ()
   end
 end
 
+local function report_nat ()
+  print "NAT: nft for set-up, nft for removal (p50 p90 p99)"
+  for _, who in ipairs { "nat", "nat_by_hand" } do
+    line("  " .. (who == "nat" and "ours" or "by hand, in C"), percentiles(of("nat", who, "run", "both")))
+  end
+  ratio_line("  ours / by hand", of("nat", "nat", "run", "both"), of("nat", "nat_by_hand", "run", "both"), 1.2)
+end
+
 local function report_processes ()
   print "A whole Lua process (p50)"
   local cpu, rss = {}, {}
@@ -397,6 +418,7 @@ local function main ()
   measure_stub()
   measure_real()
   measure_network()
+  measure_nat()
   measure_processes()
   local host = samples.host
   print(("%s, %d cores (%s), Linux %s, Firecracker %s, load %s, %d pairs"):format(host.date, host.cores, host.processor,
@@ -407,6 +429,7 @@ local function main ()
   report_real()
   report_network()
   report_intake()
+  report_nat()
   report_processes()
   local path = ("%s/%s.json"):format(BENCH, host.date)
   local file <close> = assert(io.open(path, "w"))

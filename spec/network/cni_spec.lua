@@ -75,7 +75,7 @@ describe("a CNI network", function ()
         sh(("mkdir -p $(dirname %s/%s)"):format(dir, name))
         bed.write(dir .. "/" .. name, type(value) == "string" and value or json.encode(value))
       end
-      local t = { conf_dir = dir, network_name = "n", bin_path = { "/usr/bin", "/bin" } }
+      local t = { conf_dir = { dir }, network_name = "n", bin_path = { "/usr/bin", "/bin" } }
       for key, value in pairs(options or {}) do
         t[key] = value
       end

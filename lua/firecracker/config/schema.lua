@@ -109,7 +109,8 @@ local cni = {
   { name = "capability_args", type = "json", doc = "for plugins that have the capability, as portMappings" },
   { name = "bin_path", type = "list", one = true, item = { type = "path" }, default = { "/opt/cni/bin", "/usr/lib/cni" },
     doc = "directories of plugins" },
-  { name = "conf_dir", type = "path", default = "/etc/cni/net.d", doc = "directory of configurations" },
+  { name = "conf_dir", type = "list", one = true, item = { type = "path" }, default = { "/etc/cni/net.d", "/etc/cni/conf.d" },
+    doc = "directories of configurations" },
   { name = "cache_dir", type = "path", default = "/var/lib/cni", doc = "keeps results for DEL" },
   { name = "force", type = "boolean", default = false, doc = "DEL before ADD even where no result is kept" },
 }

@@ -276,9 +276,11 @@ end
 function methods:add_network_interface (interface, options)
   check("add_network_interface", interface, "table")
   local tap = interface.host_dev_name
-  if type(tap) == "string" and not core.files.look("/sys/class/net/" .. tap) then
-    return nil, errors.new { code = "config", field = "host_dev_name", message = ("no interface '%s' on this host"):format(tap),
-                             hint = "ip tuntap add mode tap " .. tap }
+  if type(tap) == "string" then
+    local found, err = require "firecracker.network.setup".find_tap(self, tap)
+    if not found then
+      return nil, err
+    end
   end
   return call(self, "add an interface to", "put_network_interface", interface.iface_id, interface, options)
 end

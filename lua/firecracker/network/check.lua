@@ -8,6 +8,8 @@ local kernel_args = require "firecracker.kernel_args"
 
 local check = {}
 
+local LINK_LOCAL <const> = address.cidr "fe80::/10"   -- where a router of IPv6 may be, whatever the networks
+
 -- Leaves the check with an error.
 local function refuse (field, message, ...)
   error(errors.new { code = "config", field = field, message = ("config.%s: %s"):format(field, message:format(...)) }, 0)
@@ -50,7 +52,8 @@ local function check_static (at, static, taken)
   end
   local given = {}
   for i, text in ipairs(static.gateway or {}) do
-    local field, bytes, inside = ("%s.static.gateway[%d]"):format(at, i), address.parse(text), false
+    local field, bytes = ("%s.static.gateway[%d]"):format(at, i), address.parse(text)
+    local inside = address.contains(LINK_LOCAL, bytes)
     for _, network in ipairs(networks) do
       inside = inside or address.contains(network, bytes)
       if network.address == bytes then
@@ -113,7 +116,9 @@ end
 local function check_place (at, interface, config)
   local own = config.netns == true
   local made = interface.tap or interface.bridge or interface.nat or interface.cni
-  if interface.bridge and own then
+  if own and interface.nat and (interface.nat.subnet .. (interface.nat.subnet6 or "")):find ":" then
+    refuse(at .. ".nat", "IPv6 has no way out of a namespace of the machine's own; name one that has")
+  elseif interface.bridge and own then
     refuse(at .. ".bridge", "'%s' cannot be in a namespace of the machine's own", interface.bridge)
   elseif own and not made then
     refuse(at .. ".host_dev_name", "'%s' cannot be in a namespace of the machine's own; tap = true makes it", interface.host_dev_name)

@@ -124,12 +124,15 @@ function guest.metadata (vm)
   return result
 end
 
---- How the guest reaches its metadata: what is configured, and the interfaces that allow it.
+--- How the guest reaches its metadata: what is configured, and the interfaces that allow it; of a snapshot nothing.
 -- @tparam table config
 -- @treturn ?table a body for the API
 function guest.mmds_config (config)
   local ids, known = {}, {}
   local given = config.mmds_config
+  if config.snapshot then   -- which holds it
+    return given
+  end
   for _, id in ipairs(given and given.network_interfaces or {}) do
     ids[#ids + 1], known[id] = id, true
   end

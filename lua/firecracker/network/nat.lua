@@ -84,7 +84,7 @@ local function wire (vm, net, field, name, text, wanted)
   if not ok then
     return tap.refuse(field, err.message, err)
   end
-  return { six = six, guest = guest, gateway = gateway, subnet = text, cidr = ("%s/%d"):format(guest, subnet.prefix) }
+  return { field = field, six = six, guest = guest, gateway = gateway, subnet = text, cidr = ("%s/%d"):format(guest, subnet.prefix) }
 end
 
 --- Make an interface. Its guests reach the host; @{finish} lets them out.
@@ -140,11 +140,9 @@ local function open_way_out (vm, net)
   try(net, "set_link", "uplink", { up = true })
   try(net, "add_address", "uplink", THERE .. "/32")
   for _, each in ipairs(vm.nat) do
-    if each.six then
-      return nil, errors.new { code = "config", message = "IPv6 has no way out of a namespace of the machine's own",
-                               hint = "name a namespace that has one" }
+    if not each.six then   -- validate.NetworkCfg lets none come here
+      try(host, "add_route", { to = each.guest .. "/32", via = THERE, link = name, onlink = true })
     end
-    try(host, "add_route", { to = each.guest .. "/32", via = THERE, link = name, onlink = true })
   end
   try(net, "add_route", { to = "default", via = HERE, link = "uplink", onlink = true })
   if ok then
@@ -210,7 +208,7 @@ function nat.finish (vm, net)
     ok, err = nft(vm, netns, rules(vm, inside))
   end
   if not ok then
-    return tap.refuse("network_interfaces", "NAT: " .. err.message, err)
+    return tap.refuse(vm.nat[1].field, err.message, err)
   end
   local name = names.table(vm.id)
   vm:defer("nftables " .. name, function ()

@@ -1,5 +1,6 @@
 --- Making the network that a configuration describes, each thing with its undo.
--- Afterwards `vm.taps[i]` names the tap of each interface, `vm.addresses` what the guest is told, and `vm.netns` the namespace.
+-- Afterwards `vm.taps[i]`, `host_dev_name` in the machine's configuration too, names the tap of each interface, `vm.addresses` is what
+-- the guest is told, and `vm.netns` the namespace.
 -- @module firecracker.network.setup
 
 local core = require "firecracker.core"
@@ -81,7 +82,7 @@ local function make_interface (vm, net, i)
   if not name then
     return nil, told
   end
-  vm.taps[i] = name
+  vm.taps[i], vm.config.network_interfaces[i].host_dev_name = name, name
   local element = told and guest.element(vm.config, i, told) or guest.static(vm.config, i)
   vm.addresses[#vm.addresses + 1] = element
   return true
@@ -122,6 +123,20 @@ function setup.run (vm)
   return true
 end
 
+--- Look for a tap where the machine's VMM is.
+-- @tparam table vm
+-- @tparam string name
+-- @treturn[1] table link
+-- @return[2] nil
+-- @treturn[2] err
+function setup.find_tap (vm, name)
+  local net <close>, err = network.open(vm.netns and vm.netns.fd)
+  if not net then
+    return nil, err
+  end
+  return tap.find(net, nil, name)
+end
+
 --- The body of the request that makes an interface.
 -- @tparam table vm
 -- @tparam int i
@@ -131,7 +146,6 @@ function setup.body (vm, i)
   for _, field in ipairs(models.NetworkInterface.fields) do
     body[field.name] = interface[field.name]
   end
-  body.host_dev_name = vm.taps and vm.taps[i] or interface.host_dev_name
   for _, element in ipairs(vm.addresses or {}) do
     if element.iface_id == interface.iface_id then
       body.guest_mac = body.guest_mac or element.mac

@@ -9,7 +9,7 @@ local network = require "firecracker.network"
 local tap = {}
 
 --- The error of what the configuration asks for and the host does not have or does not let us do.
--- @tparam string field
+-- @tparam ?string field of the configuration; nil: `host_dev_name` of a call
 -- @tparam string message
 -- @tparam[opt] table err the cause: `errno`, `path` are kept
 -- @return nil
@@ -17,7 +17,8 @@ local tap = {}
 function tap.refuse (field, message, err)
   local errno = err and err.errno
   return nil, errors.new {
-    code = err and err.code or "config", field = field, errno = errno, message = ("config.%s: %s"):format(field, message),
+    code = err and err.code or "config", field = field or "host_dev_name", errno = errno,
+    message = field and ("config.%s: %s"):format(field, message) or message,
     hint = (errno == "EPERM" or errno == "EACCES") and "it needs CAP_NET_ADMIN; a tap that root has made for this user (tap.owner) does not"
       or err and err.hint or nil,
   }
@@ -25,13 +26,13 @@ end
 
 --- Find a tap that is there. The VMM would make a missing one, so that a typing error became an interface.
 -- @tparam table net of the machine's namespace
--- @tparam string at the interface's place in the configuration
+-- @tparam ?string at the interface's place in the configuration
 -- @tparam string name
 -- @treturn[1] table link
 -- @return[2] nil
 -- @treturn[2] err
 function tap.find (net, at, name)
-  local field = at .. ".host_dev_name"
+  local field = at and at .. ".host_dev_name"
   local link, err = net:link(name)
   if not link and err.errno == "ENODEV" then
     err.hint = "ip tuntap add mode tap " .. name

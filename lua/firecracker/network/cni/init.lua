@@ -110,8 +110,8 @@ local function loose_plugins (directory, raw)
   return paths and plugins, err
 end
 
--- The first file that has the network, lists before single plugins.
-local function find (directory, name)
+-- The first file of a directory that has the network, lists before single plugins; false where none has.
+local function find_in (directory, name)
   for _, endings in ipairs { { ".conflist" }, { ".conf", ".json" } } do
     local paths, err = conf_files(directory, table.unpack(endings))
     if not paths then
@@ -131,7 +131,17 @@ local function find (directory, name)
       end
     end
   end
-  return refuse("network_name", "no network '%s' in %s", name, directory)
+  return false
+end
+
+local function find (directories, name)
+  for _, directory in ipairs(directories) do
+    local list, err = find_in(directory, name)
+    if list ~= false then
+      return list, err
+    end
+  end
+  return refuse("network_name", "no network '%s' in %s", name, table.concat(directories, ", "))
 end
 
 --- Load a network and find its plugins. Nothing is run.
