@@ -84,6 +84,7 @@ build = {
     ["firecracker.rate_limiter"] = "lua/firecracker/rate_limiter.lua",
     ["firecracker.release"] = "lua/firecracker/release.lua",
     ["firecracker.steps"] = "lua/firecracker/steps.lua",
+    ["firecracker.stream"] = "lua/firecracker/stream.lua",
     ["firecracker.testing"] = "lua/firecracker/testing/init.lua",
     ["firecracker.testing.deserialize"] = "lua/firecracker/testing/deserialize.lua",
     ["firecracker.testing.http"] = "lua/firecracker/testing/http.lua",
@@ -99,6 +100,7 @@ build = {
     ["firecracker.text"] = "lua/firecracker/text.lua",
     ["firecracker.undo"] = "lua/firecracker/undo.lua",
     ["firecracker.version"] = "lua/firecracker/version.lua",
+    ["firecracker.vsock"] = "lua/firecracker/vsock.lua",
 
     -- the flows in scripts/ are the installed ones
     ["firecracker.flows.boot"] = "scripts/boot.lua",
@@ -125,6 +127,7 @@ build = {
         "csrc/sys/signals.c",
         "csrc/sys/stream.c",
         "csrc/sys/unix.c",
+        "csrc/sys/vsock.c",
         "csrc/sys/watch.c",
       },
       incdirs = { "csrc", "$(CJSON_INCDIR)" },

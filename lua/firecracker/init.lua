@@ -93,7 +93,7 @@ function fc.client (path, options)
 end
 
 -- What only some programs need is loaded when it is asked for.
-local LATER <const> = { testing = "firecracker.testing" }
+local LATER <const> = { testing = "firecracker.testing", vsock = "firecracker.vsock" }
 
 return setmetatable(fc, { __index = function (self, name)
   local module = LATER[name] and require(LATER[name])

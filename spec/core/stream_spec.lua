@@ -143,7 +143,7 @@ describe("a stream", function ()
       close()
       assert.is_true(driver.steps(function () driver.fired(0.02) end) < 6)
       local parts = {}
-      for part in stream.read, stream do
+      for part in function () return stream:read() end do
         parts[#parts + 1] = part
       end
       assert.same({ "01234567", "89abcdef", "XYZ" }, parts)

@@ -85,6 +85,7 @@ local vmm = {
 local timeouts = {
   { name = "start", type = "number", min = 0, default = 60, doc = "the whole boot flow" },
   { name = "request", type = "number", min = 0, default = 60, doc = "one API request" },
+  { name = "dial", type = "number", min = 0, default = 10, doc = "until a port of the guest's answers" },
   { name = "stop", type = "number", min = 0, default = 30, doc = "stopping, and whatever cleans up" },
   { name = "shutdown", type = "number", min = 0, default = 5, doc = "the guest's own shutdown, before SIGTERM" },
   { name = "term", type = "number", min = 0, default = 5, doc = "after SIGTERM, before SIGKILL" },

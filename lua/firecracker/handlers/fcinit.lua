@@ -251,6 +251,7 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   vm:defer("vsock socket", function ()
     return files.unlink(vsock.uds_path)
   end, { path = vsock.uds_path })
+  vm.vsock_path = vsock.uds_path
   return api:put_vsock(vsock, { at = "vsock" })
 end)
 
