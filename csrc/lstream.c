@@ -264,6 +264,15 @@ static int stream_fd (lua_State *L) {
 }
 
 /***
+Read no more and close the descriptor; what is there can still be taken, and then comes the end.
+@function stream:finish
+*/
+static int stream_finish (lua_State *L) {
+  fc_stream_finish(check_stream(L));
+  return 0;
+}
+
+/***
 Stop reading and close the descriptor; closing twice is no error.
 @function stream:close
 */
@@ -276,7 +285,7 @@ int fc_open_stream (lua_State *L) {
   static const luaL_Reg methods[] = {
       {"key", stream_key},   {"acknowledged", stream_acknowledged}, {"read", stream_read}, {"line", stream_line},
       {"peek", stream_peek}, {"fill", stream_fill},                 {"send", stream_send}, {"room", stream_room},
-      {"fd", stream_fd},     {"close", stream_close},               {NULL, NULL}};
+      {"fd", stream_fd},     {"finish", stream_finish},             {"close", stream_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", stream_close}, {"__close", stream_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", stream_open}, {"dial", stream_dial}, {NULL, NULL}};
   fc_new_metatable(L, STREAM_BOX, methods, metamethods);

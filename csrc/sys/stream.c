@@ -123,7 +123,9 @@ int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring
 
 ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err) {
   ssize_t sent;
-  if (s->socket) {
+  if (s->fd < 0) {
+    return fc_error_system(err, EPIPE, "cannot send");
+  } else if (s->socket) {
     sent = send(s->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
   } else if (!isatty(s->fd)) {   /* a pipe would raise SIGPIPE */
     return fc_error_system(err, ENOTSOCK, "cannot send");
@@ -136,6 +138,8 @@ ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err
 }
 
 int fc_stream_await_room (fc_stream *s, fc_error *err) {
+  if (s->fd < 0)
+    return fc_error_system(err, EPIPE, "cannot send");
   s->awaiting_room = true;
   if (watch(s, err) == 0)
     return 0;
@@ -173,6 +177,16 @@ size_t fc_stream_line (fc_stream *s) {
   }
   s->scanned = s->buffer.length;
   return s->ended || is_full(s) || (s->ring && s->buffer.length >= s->limit) ? s->buffer.length : 0;
+}
+
+void fc_stream_finish (fc_stream *s) {
+  if (!s->ended)
+    end_stream(s, 0);
+  fc_reactor_unwatch(s->reactor, &s->source);
+  if (s->fd >= 0)
+    close(s->fd);
+  s->fd = -1;
+  fc_wake_fire(s->reactor, &s->wake);
 }
 
 void fc_stream_close (fc_stream *s) {

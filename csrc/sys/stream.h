@@ -31,6 +31,8 @@ typedef struct {
 /* Takes the descriptor over (also on failure) and makes it non-blocking. */
 int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring, fc_error *err);
 void fc_stream_close (fc_stream *s);
+/* Read no more and close the descriptor; what is there can still be taken. */
+void fc_stream_finish (fc_stream *s);
 /* Read what there is without waiting. */
 void fc_stream_fill (fc_stream *s);
 /* Send bytes to the other end of a socket or a pty: how many went, 0 when there is no room. @see sendmsg(2) */

@@ -103,15 +103,16 @@ end
 
 -- Standard input, output and error; each a descriptor to be closed once the VMM has it.
 local function open_stdio (vm)
-  local stdio, err = {}
-  stdio[1], err = files.open("/dev/null", "r")
-  if stdio[1] then
-    stdio[3], err = files.open(vm.stderr_path, "w")
+  local stderr, err = files.open(vm.stderr_path, "w")
+  if not stderr then
+    return nil, err
   end
-  if stdio[3] then
-    stdio[2], err = console.open(vm)
+  local output, input = console.open(vm)
+  if not output then
+    stderr:close()
+    return nil, input
   end
-  return stdio[2] and stdio, err
+  return { input, output, stderr }
 end
 
 local function close_all (stdio)
