@@ -151,7 +151,7 @@ api-check:
 
 # What is measured is the optimised tree; the stub is static, as Firecracker is.
 bench := $(abspath $(BUILD))/bench
-bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage)
+bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage vsock)
 	rm -rf '$(bench)/root' && $(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
 	eval "$$($(MAKE) -s env)"; \
 	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" \
@@ -171,8 +171,8 @@ $(bench)/%:
 lint: all
 	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	  -D'__has_include(x)=1' -Icsrc csrc
-	printf '%s\n' $(sort $(core_c) $(http_c)) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \
+	  -D'__has_include(x)=1' -Icsrc csrc scripts/guest/init.c
+	printf '%s\n' $(sort $(core_c) $(http_c)) $(wildcard csrc/fuzz/*.c spec/support/*.c) scripts/guest/init.c | \
 	  xargs -P "$$(nproc)" -n 1 sh -c '$(CLANG_TIDY) --quiet "$$0" -- $(flags) -I$(LUA_INCDIR) 2>/dev/null'
 	@for so in $(modules); do \
 	  nm -D --defined-only $$so | awk -v so=$$so '$$3 !~ /^luaopen_/ { print so " exports " $$3; bad = 1 } END { exit bad }' || exit 1; \

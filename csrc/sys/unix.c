@@ -59,7 +59,7 @@ int fc_unix_connect (const char *path, int *fd, fc_error *err) {
 }
 
 int fc_unix_listens (const char *path, bool *listens, fc_error *err) {
-  int fd;
+  int fd = -1;
   *listens = fc_unix_connect(path, &fd, err) == 0;
   if (*listens)
     close(fd);
