@@ -2,16 +2,19 @@
 -- `handlers.fcinit.create_machine(vm)`.
 -- @module firecracker.handlers.fcinit
 
-local by_file = require "firecracker.launch.by_file"
 local client = require "firecracker.api.client"
-local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
-local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
-local events = require "firecracker.events"
 local handler = require "firecracker.handler"
-local intake = require "firecracker.intake"
-local release = require "firecracker.release"
+local launch = require "firecracker.launch"
+local lazy = require "firecracker.lazy"
+local paths = require "firecracker.machine.paths"
+
+local by_file = lazy "firecracker.launch.by_file"
+local config_file = lazy "firecracker.config.file"
+local events = lazy "firecracker.events"
+local intake = lazy "firecracker.intake"
+local release = lazy "firecracker.release"
 
 local files = core.files
 local fcinit = {}
@@ -55,7 +58,10 @@ local function put (operation, section)
       return true
     end
     local api, err = api_of(vm)
-    if not api then
+    if api then
+      body, err = paths.body(vm, section, body)
+    end
+    if not api or not body then
       return nil, err
     end
     return api[operation](api, body, { at = section })
@@ -69,6 +75,9 @@ local function put_each (operation, section, id)
       local api, err = api_of(vm)
       local ok
       if api then
+        body, err = paths.body(vm, section, body)
+      end
+      if api and body then
         ok, err = api[operation](api, body[id], body, { at = ("%s[%d]"):format(section, i) })
       end
       if not ok then
@@ -101,39 +110,16 @@ fcinit.setup_kernel_args = handler.new("fcinit.SetupKernelArgs", function (vm)
   end
 end)
 
--- A directory of the machine's own; an id of ours that is taken is drawn anew.
-local function make_directory (vm)
-  local base = vm.config.run_dir
-  local ok, err = files.mkdir_private(base)
-  if not ok then
-    return nil, errors.context(err, "config.run_dir")
-  end
-  while true do
-    local path = base .. "/" .. vm.id
-    ok, err = files.mkdir(path)
-    if ok then
-      vm.directory = path
-      vm:defer("run directory", function ()
-        return files.remove_directory(path)
-      end, { path = path })
-      return true
-    elseif err.errno ~= "EEXIST" or vm.config.id then
-      err.hint = err.errno == "EEXIST" and "another machine has this id, or one that is gone left it" or nil
-      return nil, err
-    end
-    vm.id = assert(files.random_hex(4))
-  end
-end
-
 --- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
 -- fcinit.StartInstance.
 fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   if vm.process or vm.api then
     return nil, errors.new { code = "state", message = ("machine %s has a VMM already"):format(vm.id) }
   end
-  local ok, err = make_directory(vm)
+  local ok, err = vm:own_directory()
+  local launcher = launch.of(vm.config)
   if ok and not vm.by_file then
-    ok, err = direct.start(vm)
+    ok, err = launcher.start(vm)
   end
   if not ok then
     return nil, err
@@ -143,8 +129,9 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
+    hangs = function () return vm:hangs() end,
     release = function ()
-      local binary = direct.find(vm.config)
+      local binary = launcher.find(vm.config)
       return binary and release.of_binary(binary)
     end,
     state = function () return vm.phase end,
@@ -154,7 +141,7 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   })
   if not vm.by_file then
     api:prepare()   -- while the VMM starts
-    ok, err = direct.await(vm)
+    ok, err = launcher.await(vm)
   end
   if not ok then
     api:close()
@@ -175,7 +162,10 @@ end)
 --- Make the log and metrics files and FIFOs, which must exist before the VMM opens them.
 fcinit.create_log_files = handler.new("fcinit.CreateLogFilesHandler", function (vm)
   for _, section in ipairs { "logger", "metrics" } do
-    local ok, err = intake.prepare(vm, section)
+    local ok, err = true, nil
+    if vm.config[section] then
+      ok, err = intake.prepare(vm, section)
+    end
     if not ok then
       return nil, err
     end
@@ -186,13 +176,18 @@ end)
 fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
   for _, section in ipairs { "logger", "metrics" } do
     local operation = "put_" .. section
-    local body = intake.body(vm, section)
+    local body = vm.config[section] and intake.body(vm, section)
     local api, ok, err = nil, true, nil
     if body then
       api, err = api_of(vm)
-      ok = api
     end
     if api then
+      body, err = paths.body(vm, section, body)
+      ok = body
+    elseif body then
+      ok = nil
+    end
+    if api and body then
       ok, err = api[operation](api, body, { at = section })
     end
     if not ok then
@@ -207,12 +202,12 @@ fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_con
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
 
---- Set a CPU template of one's own; Firecracker's file may name a file of it, which the API does not take.
+--- Set a CPU template of one's own. What a file of it holds is sent: the API takes no path.
 fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
   if type(vm.config.cpu_config) == "string" then
     local template, err = config_file.read(vm.config.cpu_config)
     if not template then
-      return nil, err
+      return nil, errors.context(err, "config.cpu_config")
     end
     vm.config.cpu_config = template
   end
@@ -251,8 +246,17 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   vm:defer("vsock socket", function ()
     return files.unlink(vsock.uds_path)
   end, { path = vsock.uds_path })
+<<<<<<< HEAD
   vm.vsock_path = vsock.uds_path
   return api:put_vsock(vsock, { at = "vsock" })
+=======
+  local path
+  path, vm.vsock_path = vm:vmm_path(vsock.uds_path, "socket", "/run/vsock.sock")
+  if not path then
+    return nil, vm.vsock_path
+  end
+  return api:put_vsock({ vsock_id = vsock.vsock_id, guest_cid = vsock.guest_cid, uds_path = path }, { at = "vsock" })
+>>>>>>> a4be32495388217572f8ac10048d5552b990f0b4
 end)
 
 --- Configure the metadata service, and put the data when there are any.

@@ -7,10 +7,11 @@
 local client = require "firecracker.api.client"
 local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
-local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
+local launch = require "firecracker.launch"
 local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
+local process = require "firecracker.machine.process"
 
 local PATIENCE <const> = 1   -- seconds
 local FIRST_LOOK <const>, LAST_LOOK <const> = 0.5e-3, 4e-3
@@ -31,6 +32,8 @@ sections["/serial"] = nil   -- the file has no place for it
 
 -- What gets a file of its own: the file names it by its path, or the command line does.
 local ASIDE <const> = { ["/cpu-config"] = true, ["/mmds"] = true }
+
+local FLAGS <const> = { { name = "--config-file", file = "config" }, { name = "--metadata", file = "mmds" } }
 
 local function refuse (vm, operation)
   return nil, errors.new {
@@ -138,13 +141,17 @@ local function write_all (vm, noted)
 end
 
 -- How many system call filters a process has on (Linux 5.9); ours, in a container, are the VMM's from its beginning.
-local function filters (process)
-  local status <close> = io.open(("/proc/%s/status"):format(process))
+local function filters (of)
+  local status <close> = io.open(("/proc/%s/status"):format(of))
   return status and tonumber((status:read "a" or ""):match "\nSeccomp_filters:%s*(%d+)") or 0
 end
 
--- Whether the VMM has put its own on, the last thing it does before the guest runs.
-local function is_built (pid)
+-- Whether the VMM has put its own on, the last thing it does before the guest runs; without them it makes its vCPUs last.
+local function is_built (vm)
+  local pid = vm.process:pid()
+  if vm.config.vmm.no_seccomp then
+    return process.has_vcpu(pid)
+  end
   return filters(pid) > filters "self"
 end
 
@@ -153,10 +160,10 @@ end
 -- ends is never answered, nor does the VMM end then (seen on 1.12).
 local function await_built (vm)
   local deadline, pause = core.now() + PATIENCE, FIRST_LOOK
-  while not vm.config.vmm.no_seccomp and core.now() < deadline do
+  while core.now() < deadline do
     if vm.process:poll() then
       return nil, vm:exited_error()
-    elseif is_built(vm.process:pid()) then
+    elseif is_built(vm) then
       return true
     end
     loop.park(math.min(core.now() + pause, deadline), vm.process:key())
@@ -183,16 +190,24 @@ local function start (vm, noted, options)
   if not paths then
     return nil, err
   end
-  local arguments = { "--config-file", paths.config }
-  if paths.mmds then
-    table.move({ "--metadata", paths.mmds }, 1, 2, 3, arguments)
+  local arguments = {}
+  for _, flag in ipairs(FLAGS) do
+    local path = paths[flag.file]
+    if path then
+      path, err = vm:vmm_path(path)
+      if not path then
+        return nil, err
+      end
+      table.move({ flag.name, path }, 1, 2, #arguments + 1, arguments)
+    end
   end
+  local launcher = launch.of(vm.config)
   local ok
-  ok, err = direct.start(vm, arguments)
+  ok, err = launcher.start(vm, arguments)
   if ok then
     vm.api.path = vm.socket_path
     vm.api:prepare()   -- while the VMM starts
-    ok, err = direct.await(vm)
+    ok, err = launcher.await(vm)
   end
   if ok then
     ok, err = await_built(vm)

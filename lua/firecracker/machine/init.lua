@@ -7,13 +7,15 @@ local config = require "firecracker.config"
 local core = require "firecracker.core"
 local ending = require "firecracker.machine.ending"
 local errors = require "firecracker.errors"
-local events = require "firecracker.events"
 local flow = require "firecracker.flow"
+local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
-local text = require "firecracker.text"
 local undo = require "firecracker.undo"
-local verbs = require "firecracker.machine.verbs"
+
+local events = lazy "firecracker.events"
+local text = lazy "firecracker.text"
 
 local files = core.files
 local machine = {}
@@ -21,7 +23,7 @@ local machine = {}
 local methods = {}
 local metatable = { __name = "firecracker.vm", __close = ending.methods.close, __gc = ending.collect }
 
-for _, part in ipairs { process, ending, verbs } do
+for _, part in ipairs { process, ending, paths } do
   for name, method in pairs(part.methods) do
     methods[name] = method
   end
@@ -113,13 +115,23 @@ function computed.pid (self)
   return self.process and not process.exit(self) and self.process:pid() or nil
 end
 
+-- What a plain start asks for while it is absent; any other name may be a verb, and few programs use one.
+local FIELDS <const> = {
+  closed = true, failed = true, starting = true, settling = true, settled = true, undo_errors = true,
+  process = true, exit = true, api = true, directory = true, log_path = true, stderr_path = true,
+}
+
 function metatable.__index (self, key)
   local method = methods[key]
   if method then
     return method
   end
   local compute = computed[key]
-  return compute and compute(self)
+  if compute then
+    return compute(self)
+  elseif not FIELDS[key] then
+    return require("firecracker.machine.verbs").methods[key]
+  end
 end
 
 function metatable.__tostring (self)
@@ -149,6 +161,39 @@ end
 -- @param[opt] record what would be needed to do the same after a crash
 function methods:defer (name, fn, record)
   self.undo:push(name, fn, record)
+end
+
+--- Make the machine's own directory, `vm.directory`, in `config.run_dir`; a second call finds it made. An id of ours that
+-- is taken is drawn anew: whoever derives a name from `vm.id` calls this first.
+-- @function vm:own_directory
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:own_directory ()
+  if self.has_directory then
+    return true
+  end
+  local base = self.config.run_dir
+  local ok, err = files.mkdir_private(base)
+  if not ok then
+    return nil, errors.context(err, "config.run_dir")
+  end
+  while true do
+    local path = base .. "/" .. self.id
+    ok, err = files.mkdir(path)
+    if ok then
+      self.directory, self.has_directory = path, true
+      self:defer("run directory", function ()
+        self.has_directory = nil
+        return files.remove_directory(path)
+      end, { path = path })
+      return true
+    elseif err.errno ~= "EEXIST" or self.config.id then
+      err.hint = err.errno == "EEXIST" and "another machine has this id, or one that is gone left it" or nil
+      return nil, err
+    end
+    self.id = assert(files.random_hex(4))
+  end
 end
 
 --- Run the flow: from nothing to a running guest. When a step fails all before it are undone.

@@ -6,8 +6,11 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
-local file = require "firecracker.config.file"
+local lazy = require "firecracker.lazy"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
+
+local file = lazy "firecracker.config.file"
 
 local verbs = {}
 
@@ -33,8 +36,8 @@ local function check (verb, value, expected, what)
   end
 end
 
--- A copy with other fields, its paths absolute: the VMM's working directory is not ours.
-local function body_of (verb, given, fields)
+-- A copy with other fields, its paths absolute, then the VMM's of a section's.
+local function body_of (self, verb, given, fields, section)
   check(verb, given, "table")
   local body = {}
   for key, value in pairs(given) do
@@ -51,6 +54,9 @@ local function body_of (verb, given, fields)
       end
       body[key] = path
     end
+  end
+  if section and self.api then   -- a machine without a VMM is refused later
+    return paths.body(self, section, body)
   end
   return body
 end
@@ -138,7 +144,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:update_drive (id, changes, options)
-  local body, err = body_of("update_drive", changes or {}, { drive_id = id })
+  local body, err = body_of(self, "update_drive", changes or {}, { drive_id = id }, "drives")
   if body and not changes then
     local seen
     seen, err = call(self, "rescan a drive of", "get_vm_config", options)
@@ -163,7 +169,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:add_drive (drive, options)
-  local body, err = body_of("add_drive", drive)
+  local body, err = body_of(self, "add_drive", drive, nil, "drives")
   if not body then
     return nil, err
   end
@@ -189,7 +195,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:add_pmem (pmem, options)
-  local body, err = body_of("add_pmem", pmem)
+  local body, err = body_of(self, "add_pmem", pmem, nil, "pmem")
   if not body then
     return nil, err
   end
@@ -205,7 +211,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:update_pmem (id, changes, options)
-  return call(self, "update pmem of", "patch_pmem", id, body_of("update_pmem", changes, { id = id }), options)
+  return call(self, "update pmem of", "patch_pmem", id, body_of(self, "update_pmem", changes, { id = id }), options)
 end
 
 --- Take a persistent memory device from a guest that runs and has let go of it (release 1.16).
@@ -231,7 +237,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:update_network_interface (id, changes, options)
-  local body = body_of("update_network_interface", changes, { iface_id = id })
+  local body = body_of(self, "update_network_interface", changes, { iface_id = id })
   return call(self, "update an interface of", "patch_network_interface", id, body, options)
 end
 

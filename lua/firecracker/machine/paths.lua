@@ -1,0 +1,78 @@
+--- Paths as the VMM sees them: the host's own, or those inside its jail.
+-- A configuration and the verbs name files as the host does. What goes into a request passes here.
+-- @module firecracker.machine.paths
+
+local paths = {}
+
+--- Methods of a machine.
+paths.methods = {}
+
+--- Which fields of a request are paths, and what the VMM does with the file: "read", "write" (reads and writes),
+-- "create" (makes it), "socket" (makes a socket). `id` names the item of a list.
+paths.FIELDS = {
+  boot_source = { kernel_image_path = "read", initrd_path = "read" },
+  drives = { path_on_host = "write", socket = "write", id = "drive_id" },
+  pmem = { path_on_host = "write", id = "id" },
+  logger = { log_path = "write" },
+  metrics = { metrics_path = "write" },
+  serial = { serial_out_path = "write" },
+  vsock = { uds_path = "socket" },
+}
+
+--- The path by which the VMM finds a file of the host's. In a jail the file is brought there when it is not.
+-- @function vm:vmm_path
+-- @tparam string path the host's
+-- @tparam[opt="read"] string use what the VMM does with it: "read", "write", "create", "socket"
+-- @tparam[opt] string name what it is called in the jail: a path relative to the jail's `/vm`, or an absolute one
+-- @treturn[1] string the VMM's
+-- @treturn[1] string the host's, of what the VMM opens or makes there
+-- @return[2] nil
+-- @treturn[2] err
+function paths.methods:vmm_path (path, use, name)
+  if not self.config.jailer then
+    return path, path
+  end
+  return require("firecracker.launch.staging").path(self, path, use or "read", name)
+end
+
+local function use_of (use, body)
+  return use == "write" and (body.is_read_only or body.read_only) and "read" or use
+end
+
+--- What a field's file is called in the jail: by its section and the item's id, so that another jail has it at the same place.
+-- @tparam string section
+-- @tparam string field
+-- @tparam table body
+-- @treturn string
+function paths.name (section, field, body)
+  local id = paths.FIELDS[section].id
+  return id and ("%s/%s"):format(section, body[id]) or field:gsub("_path$", ""):gsub("_image$", "")
+end
+
+--- A request's body with the VMM's paths.
+-- @tparam table vm
+-- @tparam string section
+-- @tparam table body is not changed
+-- @treturn[1] table body the same one where there is nothing to change
+-- @return[2] nil
+-- @treturn[2] err
+function paths.body (vm, section, body)
+  local fields = paths.FIELDS[section]
+  if not fields or not vm.config.jailer then
+    return body
+  end
+  local result = setmetatable({}, getmetatable(body))
+  for key, value in pairs(body) do
+    local err
+    if fields[key] and key ~= "id" and type(value) == "string" then
+      value, err = vm:vmm_path(value, use_of(fields[key], body), paths.name(section, key, body))
+    end
+    if err then
+      return nil, err
+    end
+    result[key] = value
+  end
+  return result
+end
+
+return paths
