@@ -89,17 +89,13 @@ function fc.client (path, options)
   return api_client.new(path, { timeout = options and options.timeout, log = options and options.log })
 end
 
-<<<<<<< HEAD
--- What only some programs need is loaded when it is asked for.
-local LATER <const> = { testing = "firecracker.testing", vsock = "firecracker.vsock" }
-=======
 -- What only some programs need is loaded when it is asked for: a module, or a field of one.
 local LATER <const> = {
   all = { "firecracker.loop.many", "all" }, map = { "firecracker.loop.many", "map" },
   drives = { "firecracker.drives" }, net = { "firecracker.network" }, testing = { "firecracker.testing" },
+  vsock = { "firecracker.vsock" },
   kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" },
 }
->>>>>>> a4be32495388217572f8ac10048d5552b990f0b4
 
 return setmetatable(fc, { __index = function (self, name)
   local later = LATER[name]

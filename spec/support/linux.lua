@@ -171,13 +171,23 @@ local load_snapshot = fc.handler("spec.LoadSnapshot", function (vm)
   vm.phase, vm.vsock_path = "running", vm.directory .. "/vsock"
 end)
 
+-- A restored guest resets its connections, also one that is made before it has come to that.
+local function settled (vm)
+  local deadline = core.now() + PATIENCE
+  repeat
+    local output = linux.run(vm, "echo settled")
+    assert(output or core.now() < deadline, "the restored guest does not answer")
+  until output
+  return vm
+end
+
 --- The one guest, as it was when its ports answered, in a machine of its own.
 function linux.restore ()
   linux.need()
   if not snapshot then
     take_snapshot()
   end
-  return assert(fc.boot(linux.config(), fc.flow { validation = {}, fcinit = { fc.handlers.fcinit.start_vmm, load_snapshot } }))
+  return settled(assert(fc.boot(linux.config(), fc.flow { validation = {}, fcinit = { fc.handlers.fcinit.start_vmm, load_snapshot } })))
 end
 
 return linux

@@ -246,17 +246,12 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   vm:defer("vsock socket", function ()
     return files.unlink(vsock.uds_path)
   end, { path = vsock.uds_path })
-<<<<<<< HEAD
-  vm.vsock_path = vsock.uds_path
-  return api:put_vsock(vsock, { at = "vsock" })
-=======
   local path
   path, vm.vsock_path = vm:vmm_path(vsock.uds_path, "socket", "/run/vsock.sock")
   if not path then
     return nil, vm.vsock_path
   end
   return api:put_vsock({ vsock_id = vsock.vsock_id, guest_cid = vsock.guest_cid, uds_path = path }, { at = "vsock" })
->>>>>>> a4be32495388217572f8ac10048d5552b990f0b4
 end)
 
 --- Configure the metadata service, and put the data when there are any.
