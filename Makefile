@@ -170,6 +170,7 @@ $(bench)/easy: libs := -lcurl
 $(bench)/stubvmm: spec/bench/stubvmm.c
 $(bench)/stubvmm: LDFLAGS += -static
 $(bench)/usage: spec/bench/usage.c
+$(bench)/vsock: spec/bench/vsock.c
 $(bench)/%:
 	@mkdir -p $(@D)
 	$(CC) -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(libs)

@@ -15,7 +15,7 @@ local vsock = {}
 local RETRY_FIRST <const>, RETRY_LAST <const> = 1e-3, 0.1   -- seconds
 local PATIENCE <const> = 2       -- seconds for the first reply, doubled at each try: a resumed guest may have lost the request
 local TIMEOUT <const> = 10       -- seconds, where no configuration says
-local LIMIT <const> = 256 * 1024 -- bytes of a stream that wait to be read
+local LIMIT <const> = 128 * 1024 -- bytes of a stream that wait to be read
 local SUN_PATH <const> = 107     -- bytes of a path that the VMM can connect to
 
 local function usage (level, message, ...)

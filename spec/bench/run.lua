@@ -30,6 +30,8 @@ local COMMANDS <const> = {
   floor = BENCH .. "/floor -s",
   no_seccomp = BENCH .. "/floor",
   curl = BENCH .. "/easy -s",
+  streams = ("env VSOCK='%s/vsock' lua5.4 spec/bench/vsock.lua"):format(WORK),
+  raw = ("env VSOCK='%s/vsock' %s/vsock"):format(WORK, BENCH),
 }
 
 local worker = {}
@@ -144,6 +146,19 @@ local function measure_real ()
     end)
     workers.ours:ask "stop"
   end)
+end
+
+local function measure_vsock ()
+  local server <close> = assert(io.popen(("exec %s/vsock serve %s/vsock"):format(BENCH, WORK), "w"))
+  while not core.files.look(WORK .. "/vsock") do
+    fc.sleep(0.01)
+  end
+  with_workers({ "streams", "raw" }, STUB, "test/idle.elf", function (workers)
+    interleave("vsock", PAIRS, { "streams", "raw" }, function (who)
+      return { dial = workers[who]:ask "dial 100", receive = workers[who]:ask "receive", send = workers[who]:ask "send" }
+    end)
+  end)
+  assert(server)
 end
 
 local function measure_processes ()
@@ -267,6 +282,22 @@ local function report_real ()
   end
 end
 
+local function report_vsock ()
+  print "A VMM's vsock that answers at once, and streams through it"
+  local function both_sides (command, field)
+    return of("vsock", "streams", command, field), of("vsock", "raw", command, field)
+  end
+  local ours, raw = both_sides("dial", "p50")
+  line("  dial: ours, raw C", ("%.1f, %.1f µs"):format(at(0.5, ours), at(0.5, raw)))
+  ratio_line("  dial, ours / raw C", ours, raw, 1.25)
+  for _, command in ipairs { "receive", "send" } do
+    ours, raw = both_sides(command, "mb")
+    line(("  %s: ours, raw C"):format(command), ("%.0f, %.0f MB/s"):format(at(0.5, ours), at(0.5, raw)))
+    local got = at(0.5, sample.ratios(ours, raw))
+    line(("  %s, ours / raw C"):format(command), ("%.2fx"):format(got), ">= 0.90x", got >= 0.9)
+  end
+end
+
 local function report_processes ()
   print "A whole Lua process (p50)"
   local cpu, rss = {}, {}
@@ -302,6 +333,7 @@ local function main ()
   }
   measure_stub()
   measure_real()
+  measure_vsock()
   measure_processes()
   local host = samples.host
   print(("%s, %d cores (%s), Linux %s, Firecracker %s, load %s, %d pairs"):format(host.date, host.cores, host.processor,
@@ -310,6 +342,7 @@ local function main ()
   report_parts()
   report_deaths()
   report_real()
+  report_vsock()
   report_processes()
   local path = ("%s/%s.json"):format(BENCH, host.date)
   local file <close> = assert(io.open(path, "w"))

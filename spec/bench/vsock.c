@@ -1,9 +1,10 @@
 /* vsock: a VMM's vsock socket that answers at once, and the smallest client of one.
  *   vsock serve PATH   port 1: "HELLO-GUEST" behind OK, in one write; port 2: BYTES as fast as they go; port 3: takes BYTES
- *                      and says so by one more. The last two in a process of their own.
+ *                      and says so by one more. The last two in a process of their own. Ends with its standard input
  *   vsock              a worker that obeys, line by line: dial N, receive, send. Environment: VSOCK, the path
  * Nothing is checked. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,19 +70,20 @@ static void answer (int fd) {
   _exit(write(fd, "!", 1) != 1);
 }
 
-static _Noreturn void serve (const char *path) {
+static int serve (const char *path) {
   struct sockaddr_un address = address_of(path);
   int listener = socket(AF_UNIX, SOCK_STREAM, 0);
   unlink(path);
   if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 128) < 0)
     die(path);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGCHLD, SIG_IGN);
-  for (;;) {
+  struct pollfd wait[] = {{.fd = listener, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+  while (poll(wait, 2, -1) > 0 && !wait[1].revents) {
     int fd = accept(listener, NULL, NULL);
     answer(fd);
     close(fd);
   }
+  return unlink(path);
 }
 
 static int dial (int port) {
@@ -120,7 +122,7 @@ int main (int argc, char **argv) {
   char line[64], command[16];
   int n = 0;
   if (argc > 2)
-    serve(argv[2]);
+    return serve(argv[2]);
   while (fgets(line, sizeof line, stdin)) {
     if (sscanf(line, "%15s %d", command, &n) < 1)
       continue;
