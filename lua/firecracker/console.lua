@@ -122,22 +122,45 @@ end
 local keyboard_metatable = { __close = function (self)
   self.task:cancel()
   loop.shielded(self.task.wait, self.task)
+  if self.sender then
+    self.sender:cancel()
+  end
   if self.terminal then
     self.terminal:close()
   end
 end }
 
---- Take this program's standard input: as it is typed, each key as it is, where that is a terminal; a terminal that belongs to
--- another job is left alone. For a `<close>` variable, which puts the terminal back.
--- @tparam function take called as `take(bytes, typed)`, in a task; `typed` where it is a terminal
+-- A guest that reads nothing holds up what goes to it, not the keys that are ours.
+local function send_typed (self, to)
+  while #self.typed > 0 do
+    local text = table.concat(self.typed)
+    self.typed = {}
+    to:write(text)
+  end
+  self.sender = nil
+end
+
+--- Hand this program's standard input to a console. Where it is a terminal, it gives each key as it is, and those that are not
+-- for the guest are taken out; one that belongs to another job is left alone. For a `<close>` variable, which puts the
+-- terminal back.
+-- @tparam table to the console
+-- @tparam function filter of what was typed: called with bytes, gives those for the guest
 -- @treturn table with `terminal` where it is one
-function console.keyboard (take)
+function console.keyboard (to, filter)
   local terminal, err = core.terminal.raw(0)
-  local self = setmetatable({ terminal = terminal }, keyboard_metatable)
+  local self = setmetatable({ terminal = terminal, typed = {} }, keyboard_metatable)
   self.task = loop.spawn(function ()
-    if terminal or err.errno ~= "EPERM" then
-      read_keys(function (bytes) return take(bytes, terminal ~= nil) end)
+    if err and err.errno == "EPERM" then
+      return
     end
+    read_keys(function (bytes)
+      if not terminal then
+        to:write(bytes)   -- one that fails: the VMM is gone, which its own end tells
+        return
+      end
+      self.typed[#self.typed + 1] = filter(bytes)
+      self.sender = self.sender or loop.spawn(send_typed, self, to)
+    end)
   end)
   return self
 end
@@ -157,14 +180,12 @@ function methods:attach (options)
   end
   self.detached = {}
   local mark <close> = setmetatable(self.detached, { __close = function () self.detached = nil end })
-  local keyboard <close> = console.keyboard(function (bytes, typed)
-    local at = typed and escape and bytes:find(escape, 1, true)
-    if at ~= 1 then
-      self:write(bytes:sub(1, at and at - 1))
-    end
+  local keyboard <close> = console.keyboard(self, function (bytes)
+    local at = escape and bytes:find(escape, 1, true)
     if at then
       self:detach()
     end
+    return bytes:sub(1, at and at - 1)
   end)
   while not mark.over do
     local bytes = self.raw and self.raw:read()

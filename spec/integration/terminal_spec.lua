@@ -82,6 +82,19 @@ describe("#kvm on a terminal", function ()
     end)
   end)
 
+  it("fclua run hears Ctrl-C, though the guest takes nothing of what is typed", function ()
+    fclua("idle", function (t)
+      t:expect "StartInstance\r?\n"
+      bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
+      for _ = 1, 40 do
+        t:type(("x"):rep(1000))
+      end
+      t:type "\3"
+      t:expect "Ctrl%-C: stopping"
+      assert.same({ "exited", 130 }, { t:ended() })
+    end)
+  end)
+
   for _, name in ipairs { "INT", "TERM", "HUP" } do
     it("fclua run puts the terminal back after SIG" .. name, function ()
       fclua("idle", function (t)

@@ -81,24 +81,19 @@ function session:write (bytes)
   self:interrupt("standard output is gone", number == EPIPE and 128 + SIGPIPE or 1)
 end
 
--- What was typed: Ctrl-C is ours, any key behind Ctrl-] the guest's as it is. What comes from elsewhere is the guest's whole.
-function session:type (bytes, typed)
-  local out = {}
-  for i = 1, typed and #bytes or 0 do
-    local key = bytes:sub(i, i)
-    if not self.quoted and key == CTRL_C then
-      self:interrupt("Ctrl-C", 130)
-    elseif not self.quoted and key == QUOTE then
-      self.quoted = true
-    else
+-- What of the typed bytes is for the guest: Ctrl-C is ours, any key behind Ctrl-] the guest's as it is.
+function session:typed (bytes)
+  return (bytes:gsub(".", function (key)
+    if self.quoted then
       self.quoted = nil
-      out[#out + 1] = key
+    elseif key == CTRL_C then
+      self:interrupt("Ctrl-C", 130)
+      return ""
+    elseif key == QUOTE then
+      self.quoted = true
+      return ""
     end
-  end
-  local console = self.vm:console()
-  if console then
-    console:write(typed and table.concat(out) or bytes)   -- to a VMM that is gone: its end is told of elsewhere
-  end
+  end))
 end
 
 -- A guest that has begun a line mostly ends it at once: its line and ours stay whole.
@@ -177,7 +172,8 @@ function session:boot_and_wait ()
   elseif self.status and not self.stop then       -- cancelled when there was nothing left to cancel
     self.stop = self.loop.spawn(self.vm.stop, self.vm)
   end
-  local _ <close> = require "firecracker.console".keyboard(function (...) self:type(...) end)
+  local console = self.vm:console()     -- none where a step of the flow's has changed that
+  local _ <close> = console and require "firecracker.console".keyboard(console, function (bytes) return self:typed(bytes) end)
   return self:wait()
 end
 
