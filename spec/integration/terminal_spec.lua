@@ -19,11 +19,15 @@ describe("#kvm on a terminal", function ()
     return list
   end
 
+  local function await_raw (t)
+    bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode", 30)
+  end
+
   -- A script with the prelude of all of them, on a terminal.
   local function script (body, fn)
     local path = bed.write(bed.scratch "script.lua", ([[
       local fc = require "firecracker"
-      local function boot (guest)
+      local function boot ()
         local vm = assert(fc.boot { run_dir = %q, boot_source = { kernel_image_path = %q }, console = "pty", timeouts = { shutdown = 0 } })
         return vm, vm:console()
       end
@@ -36,21 +40,24 @@ describe("#kvm on a terminal", function ()
     terminal({ "/usr/bin/env", "--default-signal", "lua5.4", path }, fn, environment())
   end
 
-  local function fclua (guest, fn, words)
+  -- `fclua run` of a guest that runs, and hears what is typed.
+  local function fclua (guest, fn)
     local flow = bed.write(bed.scratch "flow.lua", ([[
       local fc = require "firecracker"
       return fc.flow "boot":prepend("fcinit", function (vm)
         vm.config.run_dir, vm.config.timeouts.shutdown = %q, 0.2
       end)]]):format(leaks.run_dir))
     finally(function () os.remove(flow) end)
-    terminal(("exec env --default-signal %s/scripts/fclua run %s --kernel %s %s"):format(ROOT, flow, bed.guest(guest), words or ""),
-      fn, environment())
+    terminal(("exec env --default-signal %s/scripts/fclua run %s --kernel %s"):format(ROOT, flow, bed.guest(guest)),
+      function (t)
+        t:expect "StartInstance\r?\n"
+        await_raw(t)
+        fn(t)
+      end, environment())
   end
 
   it("fclua run hands what is typed to the guest, and puts the terminal back", function ()
     fclua("echo", function (t)
-      t:expect "StartInstance\r?\n"
-      bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
       t:type "typed\4\26\28\r\n"
       t:expect "typed\4\26\28\r\r\n"
       t:type "\29\29\29\3\n"
@@ -64,8 +71,6 @@ describe("#kvm on a terminal", function ()
 
   it("fclua run stops the machine at Ctrl-C, and kills it at the second", function ()
     fclua("idle", function (t)
-      t:expect "StartInstance\r?\n"
-      bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
       t:type "\3"
       t:expect "Ctrl%-C: stopping; the next signal kills\r\n"
       t:expect "ended by signal 15"
@@ -73,8 +78,6 @@ describe("#kvm on a terminal", function ()
       assert.equal(t.sane, t:mode())
     end)
     fclua("idle", function (t)
-      t:expect "StartInstance\r?\n"
-      bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
       t:type "\3\3"
       t:expect "Ctrl%-C: killing\r\n"
       t:expect "ended by signal 9"
@@ -84,8 +87,6 @@ describe("#kvm on a terminal", function ()
 
   it("fclua run hears Ctrl-C, though the guest takes nothing of what is typed", function ()
     fclua("idle", function (t)
-      t:expect "StartInstance\r?\n"
-      bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
       for _ = 1, 40 do
         t:type(("x"):rep(1000))
       end
@@ -98,8 +99,6 @@ describe("#kvm on a terminal", function ()
   for _, name in ipairs { "INT", "TERM", "HUP" } do
     it("fclua run puts the terminal back after SIG" .. name, function ()
       fclua("idle", function (t)
-        t:expect "StartInstance\r?\n"
-        bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
         t.process:signal(name)
         t:expect("SIG" .. name .. ": stopping")
         t:ended()
@@ -151,18 +150,18 @@ PY]]):format(flow, bed.guest "hello"))
       say("read", console:expect "kept (.-)\n")
       say("back", (console:attach { escape = "Z" }))
       say("back", (console:attach()), vm:wait())]], function (t)
-      bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
+      await_raw(t)
       t:type "one\3\n"
       t:expect "one\3\r\n"
       t:type "\29"
       t:expect "back\tdetached\r\n"
       t:expect "read\tfor later\r\n"
-      bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
+      await_raw(t)
       t:type "\29\n"
       t:expect "\29\r\n"
       t:type "Z"
       t:expect "back\tdetached\r\n"
-      bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
+      await_raw(t)
       t:type "q"
       t:expect "back\tended\t<exited 0>\r\n"
       assert.same({ "exited", 0 }, { t:ended() })
@@ -177,7 +176,7 @@ PY]]):format(flow, bed.guest "hello"))
       script(([[
         local vm <close>, console = boot()
         fc.run(console.attach, console, { output = function () %s end })]]):format(how), function (t)
-        bed.eventually(function () return t:mode() ~= t.sane end, "the terminal in raw mode")
+        await_raw(t)
         t:type "\n"
         local _, status = t:ended()
         assert.is_true(status > 0)
