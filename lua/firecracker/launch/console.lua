@@ -72,29 +72,21 @@ end
 
 --- Open what `config.console` names.
 -- @tparam table vm gets `terminal`, the core's stream, where it is a pseudo-terminal
--- @treturn[1] fd for the VMM's descriptor 1; the caller closes it once the VMM has it
--- @treturn[1] fd for its descriptor 0
+-- @tparam[opt] fd null /dev/null, where it is open for both
+-- @treturn[1] fd for the VMM's descriptor 1, perhaps `null`; the caller closes it once the VMM has it
+-- @treturn[1] ?fd for its descriptor 0, where that is not /dev/null
 -- @return[2] nil
 -- @treturn[2] err
-function console.open (vm)
+function console.open (vm, null)
   local wanted = vm.config.console
   if type(wanted) == "function" or wanted == "pty" then
     return open_terminal(vm, wanted ~= "pty" and wanted or nil)
+  elseif wanted == "null" then
+    return null or files.open("/dev/null", "r+")
+  elseif wanted == "inherit" then
+    return files.reopen(1)
   end
-  local null, err = files.open("/dev/null", "r+")
-  if not null or wanted == "null" then
-    return null, null or err
-  end
-  local output
-  if wanted == "inherit" then
-    output, err = files.reopen(1)
-  else
-    output, err = files.open(wanted, "a")
-  end
-  if not output then
-    null:close()
-  end
-  return output, output and null or err
+  return files.open(wanted, "a")
 end
 
 return console
