@@ -118,7 +118,7 @@ describe("#linux a guest's vsock", function ()
       for _ = 1, 64 do
         assert.is_true(s:read(#text, PATIENCE) == text)
       end
-      assert(writer:wait())
+      writer:wait()
       local listener <close> = assert(vm:listen(7000))
       do
         local file <close>, task = dialled_by(vm, listener, "sh -c 'head -c 1048576 >/tmp/text; echo there'")
