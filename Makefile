@@ -157,7 +157,7 @@ api-check:
 
 # What is measured is the optimised tree; the stub is static, as Firecracker is.
 bench := $(abspath $(BUILD))/bench
-bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage network nat)
+bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage network nat vsock)
 	rm -rf '$(bench)/root' '$(bench)/compiled'
 	$(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
 	$(MAKE) -s install DESTDIR= PREFIX='$(bench)/compiled' COMPILED=1
@@ -172,6 +172,7 @@ $(bench)/easy: libs := -lcurl
 $(bench)/stubvmm: spec/bench/stubvmm.c
 $(bench)/stubvmm: LDFLAGS += -static
 $(bench)/usage: spec/bench/usage.c
+$(bench)/vsock: spec/bench/vsock.c
 $(bench)/network: spec/bench/network.c
 $(bench)/nat: spec/bench/nat.c
 $(bench)/%:
@@ -181,8 +182,8 @@ $(bench)/%:
 lint: all
 	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check scripts/precompile spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	  -D'__has_include(x)=1' -Icsrc csrc
-	printf '%s\n' $(module_c) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \
+	  -D'__has_include(x)=1' -Icsrc csrc scripts/guest/init.c
+	printf '%s\n' $(module_c) $(wildcard csrc/fuzz/*.c spec/support/*.c) scripts/guest/init.c | \
 	  xargs -P "$$(nproc)" -n 1 sh -c '$(CLANG_TIDY) --quiet "$$0" -- $(flags) -I$(LUA_INCDIR) 2>/dev/null'
 	@for so in $(modules); do \
 	  nm -D --defined-only $$so | awk -v so=$$so '$$3 !~ /^luaopen_/ { print so " exports " $$3; bad = 1 } END { exit bad }' || exit 1; \

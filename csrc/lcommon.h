@@ -55,6 +55,7 @@ int fc_open_process (lua_State *L);
 int fc_open_reactor (lua_State *L);
 int fc_open_signals (lua_State *L);
 int fc_open_stream (lua_State *L);
+int fc_open_terminal (lua_State *L);
 int fc_open_watch (lua_State *L);
 
 #pragma GCC visibility pop

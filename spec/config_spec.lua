@@ -40,8 +40,8 @@ describe("config.check completes", function ()
       machine_config = { vcpu_count = 1, mem_size_mib = 128 },
       drives = {},
       network_interfaces = {},
-      timeouts = { start = 60, request = 60, stop = 30, shutdown = 5, term = 5 },
-      console = "null",
+      timeouts = { start = 60, request = 60, dial = 10, stop = 30, shutdown = 5, term = 5 },
+      console = "null", console_size = 262144,
       log_level = "debug",
       when_dropped = "kill",
       disable_validation = false,
@@ -51,7 +51,7 @@ describe("config.check completes", function ()
   it("a section that is given in part", function ()
     local checked = config.check { machine_config = { mem_size_mib = 256 }, timeouts = { stop = 0.5 } }
     assert.same({ vcpu_count = 1, mem_size_mib = 256 }, checked.machine_config)
-    assert.same({ start = 60, request = 60, stop = 0.5, shutdown = 5, term = 5 }, checked.timeouts)
+    assert.same({ start = 60, request = 60, dial = 10, stop = 0.5, shutdown = 5, term = 5 }, checked.timeouts)
   end)
 
   it("nothing that Firecracker completes itself", function ()
@@ -365,8 +365,8 @@ describe("config.check refuses", function ()
     { { timeouts = { stop = -0.5 } }, "config.timeouts.stop: at least 0 expected, got -0.5" },
     { { timeouts = { start = math.huge } }, "config.timeouts.start: finite number expected, got inf" },
     { { timeouts = { term = "5" } }, "config.timeouts.term: number expected, got string" },
-    { { console = 1 }, "config.console: 'null', 'inherit', a path with a slash or a function expected, got number" },
-    { { console = "console.log" }, "config.console: 'null', 'inherit', a path with a slash or a function expected, got 'console.log'" },
+    { { console = 1 }, "config.console: 'null', 'inherit', 'pty', a path with a slash or a function expected, got number" },
+    { { console = "console.log" }, "config.console: 'null', 'inherit', 'pty', a path with a slash or a function expected, got 'console.log'" },
     { { log = "log" }, "config.log: function expected, got string" },
     { { disable_validation = "yes" }, "config.disable_validation: boolean expected, got string" },
   }

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size) {
   size_t limit = 1 + (data[0] | (size_t)data[1] << 8) % 9000;
   put = got = 0;
   FUZZ_CHECK(fc_reactor_open(&r, &err) == 0 && pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
-  FUZZ_CHECK(fc_stream_open(&s, &r, ends[0], limit, &err) == 0);
+  FUZZ_CHECK(fc_stream_open(&s, &r, ends[0], limit, false, &err) == 0);
   for (size_t at = 2; at < size;) {
     size_t length = data[at++], n = length < size - at ? length : size - at;
     ssize_t accepted = n && put + n < sizeof written ? write(ends[1], data + at, n) : 0;

@@ -1,68 +1,120 @@
-/* stream: see stream.h. @see read(2), send(2), fifo(7), pty(7) */
+/* stream: see stream.h. @see read(2), sendmsg(2), fifo(7), pty(7) */
 #include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 4096, READS_AT_ONCE = 16 };
+enum { READ_SIZE = 4096, READ_SIZE_MAX = 256 * 1024, READS_AT_ONCE = 16, KEPT_MEMORY = 1024 * 1024 };
+
+static bool is_full (const fc_stream *s) {
+  return !s->ring && s->buffer.length >= (s->want > s->limit ? s->want : s->limit);
+}
+
+static void stream_ready (fc_source *source, uint32_t events);
+
+/* Watch for what is wanted now. */
+static int watch (fc_stream *s, fc_error *err) {
+  uint32_t events = (s->ended || is_full(s) ? 0 : EPOLLIN) | (s->awaiting_room ? EPOLLOUT : 0);
+  if (s->source.registered)
+    return fc_reactor_change(s->reactor, &s->source, events, err);
+  return events ? fc_reactor_watch(s->reactor, &s->source, s->fd, events, stream_ready, err) : 0;
+}
+
+static void tell_of_room (fc_stream *s) {
+  if (!s->awaiting_room)
+    return;
+  s->awaiting_room = false;
+  fc_wake_fire(s->reactor, &s->room);
+}
 
 static void end_stream (fc_stream *s, int error) {
   s->ended = true;
   s->error = error;
   fc_reactor_unwatch(s->reactor, &s->source);
+  tell_of_room(s);   /* whoever waits to send finds out himself */
+}
+
+static void watch_or_end (fc_stream *s) {
+  fc_error err;
+  if (!s->ended && watch(s, &err) < 0)
+    end_stream(s, err.errnum);
+}
+
+/* One read; whether another may bring more. */
+static bool read_once (fc_stream *s, bool till_empty) {
+  size_t room = s->chunk;
+  if (!s->ring) {
+    size_t left = (s->want > s->limit ? s->want : s->limit) - s->buffer.length;
+    room = left < room ? left : room;
+  }
+  char *to = fc_buffer_reserve(&s->buffer, room);
+  if (!to) {
+    end_stream(s, ENOMEM);
+    return false;
+  }
+  ssize_t n = read(s->fd, to, room);
+  if (n <= 0) {
+    if (n == 0 || errno == EIO)   /* EIO: the last writer of a pty is gone */
+      end_stream(s, 0);
+    else if (errno != EAGAIN && errno != EINTR)
+      end_stream(s, errno);
+    return false;
+  }
+  fc_buffer_commit(&s->buffer, (size_t)n);
+  if (s->ring && s->buffer.length > s->limit) {
+    size_t over = s->buffer.length - s->limit;
+    s->dropped += over;
+    s->scanned = s->scanned > over ? s->scanned - over : 0;
+    fc_buffer_take(&s->buffer, over);
+  }
+  if ((size_t)n == s->chunk && s->chunk < READ_SIZE_MAX)
+    s->chunk *= 4;
+  return till_empty || !s->socket || (size_t)n == room;
+}
+
+static void fill (fc_stream *s, bool till_empty) {
+  uint64_t before = s->dropped + s->buffer.length;
+  for (int i = 0; i < READS_AT_ONCE && !s->ended && !is_full(s) && read_once(s, till_empty); i++) {}
+  if (!is_full(s))   /* a full one is mostly emptied at once: the reactor tells of it otherwise */
+    watch_or_end(s);
+  if (s->ended || s->dropped + s->buffer.length > before)
+    fc_wake_fire(s->reactor, &s->wake);
 }
 
 void fc_stream_fill (fc_stream *s) {
-  size_t before = s->buffer.length;
-  for (int i = 0; i < READS_AT_ONCE && !s->ended && s->buffer.length < s->limit; i++) {
-    size_t room = s->limit - s->buffer.length;
-    char *to = fc_buffer_reserve(&s->buffer, room < READ_SIZE ? room : READ_SIZE);
-    if (!to) {
-      end_stream(s, ENOMEM);
-      break;
-    }
-    ssize_t n = read(s->fd, to, room < READ_SIZE ? room : READ_SIZE);
-    if (n > 0)
-      fc_buffer_commit(&s->buffer, (size_t)n);
-    else if (n == 0 || errno == EIO)   /* EIO: the last writer of a pty is gone */
-      end_stream(s, 0);
-    else if (errno == EAGAIN || errno == EINTR)
-      break;
-    else
-      end_stream(s, errno);
-  }
-  if (!s->ended && s->buffer.length >= s->limit) {
-    fc_error err;
-    if (fc_reactor_change(s->reactor, &s->source, 0, &err) < 0)
-      end_stream(s, err.errnum);
-  }
-  if (s->ended || s->buffer.length > before)
-    fc_wake_fire(s->reactor, &s->wake);
+  fill(s, true);
 }
 
 static void stream_ready (fc_source *source, uint32_t events) {
   fc_stream *s = (fc_stream *)((char *)source - offsetof(fc_stream, source));
-  if (s->buffer.length >= s->limit && (events & (EPOLLHUP | EPOLLERR))) {
+  if (events & ~(uint32_t)EPOLLIN)
+    tell_of_room(s);
+  if (s->ended || (is_full(s) && (events & (EPOLLHUP | EPOLLERR))))
     /* a hang-up is told even to who does not ask; the rest is read when there is room */
     fc_reactor_unwatch(s->reactor, &s->source);
-    return;
-  }
-  fc_stream_fill(s);
+  else if ((events & ~(uint32_t)EPOLLOUT) && !is_full(s))
+    fill(s, false);
+  else
+    watch_or_end(s);
 }
 
-int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, fc_error *err) {
-  *s = (fc_stream){.reactor = r, .fd = fd, .limit = limit};
+int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring, fc_error *err) {
+  *s = (fc_stream){.reactor = r, .fd = fd, .limit = limit, .chunk = READ_SIZE, .ring = ring};
   fc_wake_open(r, &s->wake);
+  fc_wake_open(r, &s->room);
+  struct stat st;
   int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+  if (flags < 0 || fstat(fd, &st) < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)) {
     fc_error_system(err, errno, "cannot read descriptor %d without blocking", fd);
     fc_stream_close(s);
     return -1;
   }
-  if (fc_reactor_watch(r, &s->source, fd, EPOLLIN, stream_ready, err) < 0) {
+  s->socket = S_ISSOCK(st.st_mode);
+  if (watch(s, err) < 0) {
     fc_stream_close(s);
     return -1;
   }
@@ -70,29 +122,71 @@ int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, fc_error 
 }
 
 ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err) {
-  ssize_t sent = send(s->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t sent;
+  if (s->fd < 0) {
+    return fc_error_system(err, EPIPE, "cannot send");
+  } else if (s->socket) {
+    sent = send(s->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } else if (!isatty(s->fd)) {   /* a pipe would raise SIGPIPE */
+    return fc_error_system(err, ENOTSOCK, "cannot send");
+  } else {
+    sent = write(s->fd, bytes, n);
+  }
   if (sent >= 0)
     return sent;
   return errno == EAGAIN || errno == EINTR ? 0 : fc_error_system(err, errno, "cannot send");
 }
 
-void fc_stream_take (fc_stream *s, size_t n) {
-  fc_buffer_take(&s->buffer, n);
-  if (s->ended || s->buffer.length >= s->limit)
-    return;
-  fc_error err;
-  if (!s->source.registered)
-    fc_stream_fill(s);
-  else if (s->source.events == 0 && fc_reactor_change(s->reactor, &s->source, EPOLLIN, &err) < 0)
-    end_stream(s, err.errnum);
+int fc_stream_await_room (fc_stream *s, fc_error *err) {
+  if (s->fd < 0)
+    return fc_error_system(err, EPIPE, "cannot send");
+  s->awaiting_room = true;
+  if (watch(s, err) == 0)
+    return 0;
+  s->awaiting_room = false;
+  return -1;
 }
 
-size_t fc_stream_line (const fc_stream *s) {
+void fc_stream_want (fc_stream *s, size_t n) {
+  s->want = n;
+  watch_or_end(s);
+}
+
+void fc_stream_take (fc_stream *s, size_t n) {
+  fc_buffer_take(&s->buffer, n);
+  s->scanned = s->scanned > n ? s->scanned - n : 0;
+  if (s->buffer.length == 0 && s->buffer.capacity > KEPT_MEMORY && s->buffer.capacity / 4 > s->limit)
+    fc_buffer_free(&s->buffer);
+  if (s->ended || is_full(s))
+    return;
+  if (s->buffer.length == 0)
+    fc_wake_close(s->reactor, &s->wake);   /* nothing more to tell of */
+  if (!s->source.registered)
+    fill(s, false);
+  else
+    watch_or_end(s);
+}
+
+size_t fc_stream_line (fc_stream *s) {
   const char *bytes = fc_buffer_bytes(&s->buffer);
-  const char *newline = s->buffer.length ? memchr(bytes, '\n', s->buffer.length) : NULL;
-  if (newline)
-    return (size_t)(newline - bytes) + 1;
-  return s->ended || s->buffer.length >= s->limit ? s->buffer.length : 0;
+  size_t rest = s->buffer.length - s->scanned;
+  const char *newline = rest ? memchr(bytes + s->scanned, '\n', rest) : NULL;
+  if (newline) {
+    s->scanned = (size_t)(newline - bytes);
+    return s->scanned + 1;
+  }
+  s->scanned = s->buffer.length;
+  return s->ended || is_full(s) || (s->ring && s->buffer.length >= s->limit) ? s->buffer.length : 0;
+}
+
+void fc_stream_finish (fc_stream *s) {
+  if (!s->ended)
+    end_stream(s, 0);
+  fc_reactor_unwatch(s->reactor, &s->source);
+  if (s->fd >= 0)
+    close(s->fd);
+  s->fd = -1;
+  fc_wake_fire(s->reactor, &s->wake);
 }
 
 void fc_stream_close (fc_stream *s) {
@@ -100,6 +194,7 @@ void fc_stream_close (fc_stream *s) {
     return;
   fc_reactor_unwatch(s->reactor, &s->source);
   fc_wake_close(s->reactor, &s->wake);
+  fc_wake_close(s->reactor, &s->room);
   if (s->fd >= 0)
     close(s->fd);
   fc_buffer_free(&s->buffer);

@@ -39,20 +39,33 @@ int fc_unix_address (const char *path, struct sockaddr_un *address, int *directo
   return 0;
 }
 
-int fc_unix_listens (const char *path, bool *listens, fc_error *err) {
+int fc_unix_connect (const char *path, int *fd, fc_error *err) {
   struct sockaddr_un address;
   int directory_fd, error = 0;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0)
+  int n = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (n < 0)
     return fc_error_system(err, errno, "cannot make a socket");
   if (fc_unix_address(path, &address, &directory_fd) < 0 ||
-      connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+      connect(n, (const struct sockaddr *)&address, sizeof address) < 0)
     error = errno;
-  close(fd);
   if (directory_fd >= 0)
     close(directory_fd);
-  if (error != 0 && error != ECONNREFUSED && error != EAGAIN)   /* EAGAIN: it listens, and its queue is full */
-    return fc_error_system(err, error, "cannot connect to %s", path);
-  *listens = error != ECONNREFUSED;
+  if (error == 0) {
+    *fd = n;
+    return 0;
+  }
+  close(n);
+  return fc_error_system(err, error, "cannot connect to %s", path);
+}
+
+int fc_unix_listens (const char *path, bool *listens, fc_error *err) {
+  int fd = -1;
+  *listens = fc_unix_connect(path, &fd, err) == 0;
+  if (*listens)
+    close(fd);
+  else if (err->errnum == EAGAIN)   /* it listens, and its queue is full */
+    *listens = true;
+  else if (err->errnum != ECONNREFUSED)
+    return -1;
   return 0;
 }

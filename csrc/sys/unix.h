@@ -13,6 +13,9 @@
  * *directory_fd (else -1) and closed by the caller once he has connected. 0, or -1 with errno set. */
 int fc_unix_address (const char *path, struct sockaddr_un *address, int *directory_fd);
 
+/* Connect without waiting: EAGAIN when the listener's queue is full. *fd is non-blocking and close-on-exec. */
+int fc_unix_connect (const char *path, int *fd, fc_error *err);
+
 /* Whether somebody listens at a path: connects and hangs up. A path that is there and refuses is no error. */
 int fc_unix_listens (const char *path, bool *listens, fc_error *err);
 

@@ -3,7 +3,9 @@
  *   52   "COMMAND\n" is run by the shell: its output comes back, then "[exit N]\n" (128 + N: ended by signal N), the end
  *   53   what comes goes back
  * "guest ready UPTIME" on the console says that both listen. One connection, one process; nothing is checked: whoever
- * reaches the ports is root here. It is /init of the initrd and /sbin/init of rootfs.ext4. */
+ * reaches the ports is root here. With "login" among the kernel's arguments a login prompt follows on ttyS0: root has no
+ * password. It is /init of the initrd and /sbin/init of rootfs.ext4. Run by another than the kernel:
+ *   init dial PORT COMMAND [ARGUMENT…]   connects to a port of the host's and runs a command on the connection */
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -182,6 +184,44 @@ static void serve (unsigned port, void (*serve_one) (int fd)) {
   close(listener);
 }
 
+static int dial (const char *port, char *const command[]) {
+  struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = (unsigned)strtoul(port, NULL, 10)};
+  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+    fprintf(stderr, "init: port %s of the host's: %s\n", port, strerror(errno));
+    return 1;
+  }
+  dup2(fd, STDIN_FILENO);
+  dup2(fd, STDOUT_FILENO);
+  close(fd);
+  execvp(command[0], command);
+  perror(command[0]);
+  return 127;
+}
+
+/* A login prompt on the serial port, and another when its session has ended. */
+static void serve_login (void) {
+  char cmdline[4096], *save = NULL;
+  bool wanted = false;
+  read_text("/proc/cmdline", cmdline, sizeof cmdline);
+  for (char *word = strtok_r(cmdline, " \n", &save); word; word = strtok_r(NULL, " \n", &save))
+    wanted = wanted || strcmp(word, "login") == 0;
+  if (!wanted || fork() != 0)
+    return;
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  for (;;) {
+    if (fork() == 0) {
+      setsid();
+      execl("/bin/getty", "getty", "-L", "115200", "ttyS0", "vt100", (char *)NULL);
+      _exit(127);
+    }
+    wait(NULL);
+    sleep(1);
+  }
+}
+
 /* Ctrl-Alt-Del: what is written stays written. */
 static void restart (void) {
   say("guest stopping");
@@ -191,9 +231,11 @@ static void restart (void) {
   reboot(RB_AUTOBOOT);
 }
 
-int main (void) {
+int main (int argc, char **argv) {
+  if (argc > 3 && strcmp(argv[1], "dial") == 0)
+    return dial(argv[2], argv + 3);
   if (getpid() != 1) {
-    fputs("init: runs as PID 1 of a guest\n", stderr);
+    fputs("init: runs as PID 1 of a guest, or: init dial PORT COMMAND [ARGUMENT…]\n", stderr);
     return 2;
   }
   mount_basics();
@@ -216,6 +258,7 @@ int main (void) {
   read_text("/proc/uptime", uptime, sizeof uptime);
   uptime[strcspn(uptime, " ")] = '\0';
   say("guest ready %s", uptime);
+  serve_login();
   for (;;) {
     if (sigwaitinfo(&set, NULL) == SIGINT)
       restart();

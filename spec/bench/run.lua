@@ -33,6 +33,8 @@ local COMMANDS <const> = {
   no_seccomp = BENCH .. "/floor",
   session = BENCH .. "/floor -s -n",
   curl = BENCH .. "/easy -s",
+  streams = ("env VSOCK='%s/vsock' lua5.4 spec/bench/vsock.lua"):format(WORK),
+  raw = ("env VSOCK='%s/vsock' %s/vsock"):format(WORK, BENCH),
   net = "unshare -n lua5.4 spec/bench/network.lua",
   net_by_hand = "unshare -n " .. BENCH .. "/network",
   net_commands = "unshare -n " .. BENCH .. "/network -c",
@@ -157,6 +159,19 @@ local function measure_real ()
     end)
     workers.ours:ask "stop"
   end)
+end
+
+local function measure_vsock ()
+  local server <close> = assert(io.popen(("exec %s/vsock serve %s/vsock"):format(BENCH, WORK), "w"))
+  while not core.files.look(WORK .. "/vsock") do
+    fc.sleep(0.01)
+  end
+  with_workers({ "streams", "raw" }, STUB, "test/idle.elf", function (workers)
+    interleave("vsock", PAIRS, { "streams", "raw" }, function (who)
+      return { dial = workers[who]:ask "dial 100", receive = workers[who]:ask "receive", send = workers[who]:ask "send" }
+    end)
+  end)
+  assert(server)
 end
 
 local NET <const> = { "links", "address", "route", "redirect" }
@@ -344,6 +359,22 @@ local function report_real ()
   end
 end
 
+local function report_vsock ()
+  print "A VMM's vsock that answers at once, and streams through it"
+  local function both_sides (command, field)
+    return of("vsock", "streams", command, field), of("vsock", "raw", command, field)
+  end
+  local ours, raw = both_sides("dial", "p50")
+  line("  dial: ours, raw C", ("%.1f, %.1f µs"):format(at(0.5, ours), at(0.5, raw)))
+  ratio_line("  dial, ours / raw C", ours, raw, 1.25)
+  for _, command in ipairs { "receive", "send" } do
+    ours, raw = both_sides(command, "mb")
+    line(("  %s: ours, raw C"):format(command), ("%.0f, %.0f MB/s"):format(at(0.5, ours), at(0.5, raw)))
+    local got = at(0.5, sample.ratios(ours, raw))
+    line(("  %s, ours / raw C"):format(command), ("%.2fx"):format(got), ">= 0.90x", got >= 0.9)
+  end
+end
+
 -- One address or route takes the kernel some 10 µs: the goals are for all together.
 local function report_network ()
   print "Links, an address, a route, redirects (p50 p90 p99)"
@@ -417,6 +448,7 @@ local function main ()
   }
   measure_stub()
   measure_real()
+  measure_vsock()
   measure_network()
   measure_nat()
   measure_processes()
@@ -427,6 +459,7 @@ local function main ()
   report_parts()
   report_deaths()
   report_real()
+  report_vsock()
   report_network()
   report_intake()
   report_nat()

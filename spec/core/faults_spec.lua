@@ -197,6 +197,31 @@ local ENTRIES <const> = {
       assert(stream:read())
     end
   end },
+  { "a connection, both its ends", { c = 1, lua = 8, kernel = 8 }, function ()
+    local core = require "firecracker.core"
+    local name = os.tmpname()
+    os.remove(name)
+    assert(core.files.mkdir_private(name))
+    local path = ("%s/%s/s"):format(name, ("d"):rep(100))    -- longer than a socket address
+    assert(core.files.mkdir_private(path:sub(1, -3)))
+    return function ()
+      core.files.unlink(path)
+      assert(core.listener.open(path)):close()
+      local listener <close> = assert(core.listener.open(path, { mode = 384, replace_stale = true }))
+      local one <close> = assert(core.stream.dial(path, 1))
+      local other <close> = assert(core.stream.open(assert(listener:accept())))
+      assert(core.files.unlink(path))
+      assert(assert(other:send "OK 1\nhello") == 10)
+      assert(other:room())
+      one:fill()
+      assert(one:acknowledged())
+      local bytes, err = one:read(5)
+      assert(bytes == "hello", err)
+      bytes, err = one:read(9000)
+      assert(bytes == false, err)
+      other:finish()
+    end
+  end },
   { "network namespaces", { c = 1, lua = 4, kernel = 4, request = 2 }, function ()
     local netns = require "firecracker.core.net".netns
     local name = "fcs" .. require "firecracker.core".files.random_hex(4)

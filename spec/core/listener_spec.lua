@@ -46,6 +46,25 @@ describe("a listener", function ()
     end)
   end)
 
+  it("takes the place of a socket that nobody listens at, when told so", function ()
+    sh.tmpdir(function (dir)
+      local path = ("%s/%s/s"):format(dir, ("d"):rep(100))    -- longer than a socket address
+      assert(core.files.mkdir(path:sub(1, -3)))
+      for _ = 1, 2 do
+        local listener <close> = assert(core.listener.open(path, { replace_stale = true, mode = 256 }))
+        assert.equal(256, core.files.look(path).mode)
+        assert.is_true(core.files.listens(path))
+        assert.is_true(listener:fd() > 2)
+        assert.equal("EADDRINUSE", select(2, core.listener.open(path, { replace_stale = true })).errno)
+        assert.equal("EADDRINUSE", select(2, core.listener.open(path)).errno)
+      end
+      assert.equal("EADDRINUSE", select(2, core.listener.open(path)).errno)
+      for _, wrong in ipairs { { mode = "rw" }, { uid = -1 }, { gid = 1.5 } } do
+        assert.error_matches(function () core.listener.open(path, wrong) end, (next(wrong)))
+      end
+    end)
+  end)
+
   it("is refused where the name is taken, too long or nowhere", function ()
     sh.tmpdir(function (dir)
       local first <close> = assert(core.listener.open(dir .. "/s"))

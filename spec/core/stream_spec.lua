@@ -143,7 +143,7 @@ describe("a stream", function ()
       close()
       assert.is_true(driver.steps(function () driver.fired(0.02) end) < 6)
       local parts = {}
-      for part in stream.read, stream do
+      for part in function () return stream:read() end do
         parts[#parts + 1] = part
       end
       assert.same({ "01234567", "89abcdef", "XYZ" }, parts)
@@ -157,6 +157,76 @@ describe("a stream", function ()
       assert.equal("now", stream:read())
       stream:fill()
       assert.is_false(stream:read())
+    end)
+  end)
+
+  it("that is a ring forgets its oldest bytes, and never holds a writer up", function ()
+    sh.tmpdir(function (dir)
+      assert(core.files.mkfifo(dir .. "/fifo"))
+      local stream <close> = assert(core.stream.open(assert(core.files.open(dir .. "/fifo", "r")), 8192, true))
+      local writer <close> = assert(spawn(("seq -f %%06g 1 75000 >%s/fifo"):format(dir)))
+      assert.same({ "exited", 0 }, { spawn.ended(writer) })
+      driver.wait(function () return select(2, stream:peek()) end)
+      local bytes, _, dropped = stream:peek()
+      assert.same({ 8192, 75000 * 7 - 8192 }, { #bytes, dropped })
+      assert.equal("075000\n", bytes:sub(-7))
+      assert.equal(bytes, stream:read())
+      assert.is_nil(stream:read())
+    end)
+  end)
+
+  it("waits for more than its limit, and gives the memory back", function ()
+    with_fifo(16, function (stream, write, close)
+      local text = ("x"):rep(40000)
+      assert.is_false(stream:read(40000))
+      write(text)
+      local got
+      driver.wait(function ()
+        got = stream:read(40000)
+        return got
+      end)
+      assert.equal(text, got)
+      write(("y"):rep(100) .. "\n")
+      assert.is_false(stream:read(200))
+      driver.wait(function () return #stream:peek() == 101 end)
+      assert.equal(("y"):rep(100) .. "\n", stream:line(1000, true))
+      write "rest"
+      close()
+      driver.wait(function ()
+        got = stream:read(200)
+        return got
+      end)
+      assert.equal("rest", got)
+    end)
+  end)
+
+  it("that is finished gives what is there, and holds no descriptor", function ()
+    with_fifo(nil, function (stream, write)
+      write "left"
+      stream:fill()
+      stream:finish()
+      stream:finish()
+      assert.equal(-1, stream:fd())
+      assert.equal("left", stream:read())
+      assert.is_nil(stream:read())
+      assert.equal("EPIPE", select(2, stream:send "x").errno)
+      assert.equal("EPIPE", select(2, stream:room()).errno)
+    end)
+  end)
+
+  it("sends to sockets and ptys alone: a pipe would raise a signal", function ()
+    sh.tmpdir(function (dir)
+      assert(core.files.mkfifo(dir .. "/fifo"))
+      local stream <close> = assert(core.stream.open(assert(core.files.open(dir .. "/fifo", "r+"))))
+      assert.equal("ENOTSOCK", select(2, stream:send "x").errno)
+      local master, slave = assert(core.files.open_pty())
+      local pty <close> = assert(core.stream.open(master))
+      local other <close> = assert(core.stream.open(slave))
+      assert.equal(3, pty:send("abcd", 2))
+      driver.wait(function () return other:peek() == "bcd" end)
+      for _, from in ipairs { 0, 6 } do
+        assert.error_matches(function () pty:send("abcd", from) end, "out of range")
+      end
     end)
   end)
 

@@ -26,6 +26,7 @@ describe("#linux a guest", function ()
     assert(os.execute(("cp --sparse=always %s %s"):format(linux.path "rootfs.ext4", drive)))
     local console, text = bed.collector()
     local flow = assert(fc.flow "boot"):insert_before("fcinit.StartInstance", function (vm)
+      vm.vsock_path = vm.directory .. "/vsock"
       return vm.api:request("PUT", "/vsock", { guest_cid = 3, uds_path = "vsock" })
     end)
     local vm <close> = assert(fc.boot(linux.config {

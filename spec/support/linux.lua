@@ -13,12 +13,15 @@ local files = core.files
 local linux = {}
 
 local root = assert(files.absolute ".")
-local DIALER <const> = root .. "/spec/support/dial.py"
 local COMMAND_PORT <const>, ECHO_PORT <const> = 52, 53
-local PATIENCE <const> = 120    -- seconds; a nested host is ten times slower, and may share its machine
+-- Seconds; a nested host is ten times slower, and may share its machine.
+local PATIENCE <const> = tonumber(os.getenv "SPEC_PATIENCE") or 120
 
 -- Each byte of the kernel's log is an exit of the guest's.
 local QUIET <const> = "console=ttyS0 reboot=k panic=1 quiet loglevel=0 8250.nr_uarts=1 i8042.noaux i8042.nomux"
+
+--- Seconds that anything of a guest may take.
+linux.patience = PATIENCE
 
 --- Path of a file of the guest's: vmlinux, initrd, rootfs.ext4.
 function linux.path (name)
@@ -100,42 +103,27 @@ function linux.await (text, pattern)
   end
 end
 
--- `vm:dial` will take this helper's place.
-local function dial (vm, seconds, ...)
-  local path = ("%s/dial-%s"):format(vm.directory, files.random_hex(4))
-  local null <close> = assert(files.open("/dev/null", "r"))
-  local out <close> = assert(files.open(path .. ".out", "w"))
-  local err <close> = assert(files.open(path .. ".err", "w"))
-  local argv = { "/usr/bin/python3", "-SE", DIALER, vm.directory .. "/vsock", ... }
-  local process <close> = assert(core.process.spawn { path = argv[1], argv = argv, environment = {}, stdio = { null, out, err } })
-  local deadline = core.now() + seconds + PATIENCE
-  while not process:poll() do
-    assert(loop.park(deadline, process:key()) or process:poll(), "dial.py does not end")
-  end
-  local _, status = process:poll()
-  if status ~= 0 then
-    return nil, bed.read(path .. ".err")
-  end
-  return bed.read(path .. ".out")
-end
-
 --- Run a shell command in the guest: its output and its exit status, or nil and what is wrong.
 function linux.run (vm, command, seconds)
-  seconds = seconds or PATIENCE
-  local text, problem = dial(vm, seconds, tostring(COMMAND_PORT), tostring(seconds), command)
-  if not text then
-    return nil, problem
+  local limit = { timeout = seconds or PATIENCE }
+  local stream <close>, err = vm:dial(COMMAND_PORT, limit)
+  local text
+  if stream then
+    assert(stream:write(command, "\n"))
+    text, err = stream:read("a", limit)
   end
-  local output, status = text:match "^(.*)%[exit (%d+)%]\n$"
+  local output, status = (text or ""):match "^(.*)%[exit (%d+)%]\n$"
   if not output then
-    return nil, "the guest's answer has no end: " .. text
+    return nil, err and tostring(err) or "the guest's answer has no end: " .. text
   end
   return output, math.tointeger(tonumber(status))
 end
 
---- What the guest's echo port makes of a text.
+--- What the guest's echo port makes of a text and a newline.
 function linux.echo (vm, text)
-  return dial(vm, PATIENCE, tostring(ECHO_PORT), tostring(PATIENCE), text, tostring(#text + 1))
+  local stream <close> = assert(vm:dial(ECHO_PORT, { timeout = PATIENCE }))
+  assert(stream:write(text, "\n"))
+  return stream:read(#text + 1, { timeout = PATIENCE })
 end
 
 ---------------------------------------------------------------------------------------------------
@@ -146,6 +134,7 @@ local add_devices = fc.handler("spec.AddDevices", function (vm)
   bed.write(vm.directory .. "/data", ("from the host\n" .. ("\0"):rep(1 << 20)):sub(1, 1 << 20))
   request(vm, "PUT", "/drives/data", { drive_id = "data", path_on_host = "data", is_root_device = false, is_read_only = false })
   request(vm, "PUT", "/vsock", { guest_cid = 3, uds_path = "vsock" })
+  vm.vsock_path = vm.directory .. "/vsock"
   request(vm, "PUT", "/entropy", {})
   request(vm, "PUT", "/balloon", { amount_mib = 0, deflate_on_oom = false, stats_polling_interval_s = 1 })
 end)
@@ -188,13 +177,23 @@ function linux.load (path, data, section, more)
   end)))
 end
 
+-- A restored guest resets its connections, also one that is made before it has come to that.
+local function settled (vm)
+  local deadline = core.now() + PATIENCE
+  repeat
+    local output = linux.run(vm, "echo settled")
+    assert(output or core.now() < deadline, "the restored guest does not answer")
+  until output
+  return vm
+end
+
 --- The one guest, as it was when its ports answered, in a machine of its own.
 function linux.restore ()
   linux.need()
   if not snapshot then
     take_snapshot()
   end
-  return linux.load(snapshot.directory .. "/state", snapshot.directory .. "/data")
+  return settled(linux.load(snapshot.directory .. "/state", snapshot.directory .. "/data"))
 end
 
 return linux

@@ -1,5 +1,6 @@
 --- `fclua run`: boot a machine by a flow, hand its serial port on, end with it.
--- Standard output is the guest's alone. The first signal stops the machine as `vm:stop` does, the second kills it.
+-- Standard output is the guest's alone, and what is typed is for the guest, but for Ctrl-C, unless Ctrl-] comes before it.
+-- The first signal or Ctrl-C stops the machine as `vm:stop` does, the second kills it.
 -- @module firecracker.cli.run
 
 local flags = require "firecracker.cli.flags"
@@ -9,13 +10,16 @@ local run = {
   name = "run",
   summary = "Boot a machine by a flow and wait for its end.",
   description = "Boots a machine by a flow and waits for its end. Standard output gets the guest's serial port,\n" ..
-    "standard error a line a step. What follows -- are the flow's arguments.",
+    "standard error a line a step. What is typed, or comes from standard input, goes to the serial port.\n" ..
+    "Ctrl-C stops the machine, twice kills it; Ctrl-] Ctrl-C is a Ctrl-C for the guest, Ctrl-] twice a Ctrl-].\n" ..
+    "What follows -- are the flow's arguments.",
   usage = "[FLOW] [OPTION…] [-- ARG…]",
   arguments = true,
 }
 
 local SIGPIPE <const> = 13
 local EPIPE <const> = 32
+local CTRL_C <const>, QUOTE <const> = "\3", "\x1d"   -- Ctrl-]
 local PATIENCE <const> = 0.05   -- seconds for the rest of a guest's line
 
 function run.define (command)
@@ -75,6 +79,21 @@ function session:write (bytes)
     report.failure("standard output: " .. problem)
   end
   self:interrupt("standard output is gone", number == EPIPE and 128 + SIGPIPE or 1)
+end
+
+-- What of the typed bytes is for the guest: Ctrl-C is ours, any key behind Ctrl-] the guest's as it is.
+function session:typed (bytes)
+  return (bytes:gsub(".", function (key)
+    if self.quoted then
+      self.quoted = nil
+    elseif key == CTRL_C then
+      self:interrupt("Ctrl-C", 130)
+      return ""
+    elseif key == QUOTE then
+      self.quoted = true
+      return ""
+    end
+  end))
 end
 
 -- A guest that has begun a line mostly ends it at once: its line and ours stay whole.
@@ -153,6 +172,8 @@ function session:boot_and_wait ()
   elseif self.status and not self.stop then       -- cancelled when there was nothing left to cancel
     self.stop = self.loop.spawn(self.vm.stop, self.vm)
   end
+  local console = self.vm:console()     -- none where a step of the flow's has changed that
+  local _ <close> = console and require "firecracker.console".keyboard(console, function (bytes) return self:typed(bytes) end)
   return self:wait()
 end
 

@@ -34,39 +34,53 @@ local function pump (tell, stream, sink)
       loop.park(math.huge, stream:key())
     end
   end
-  stream:close()
+  stream:finish()
 end
 
-local function open_pump (vm, sink)
+-- The last bytes of a VMM that is gone; they stay with whoever holds the console.
+local function drain (stream)
+  local deadline = core.now() + LAST_BYTES
+  while not select(2, stream:peek()) and (loop.park(deadline, stream:key()) or core.now() < deadline) do end
+  stream:finish()
+  loop.fire(stream:key())
+end
+
+-- A pseudo-terminal that is always drained: by a pump into the sink, or into a ring for `vm:console()`.
+local function open_terminal (vm, sink)
   local master, slave = files.open_pty()
   if not master then
     return nil, slave
   end
-  local stream, err = core.stream.open(master)
+  local stream, err = core.stream.open(master, vm.config.console_size, not sink)
   if not stream then
     slave:close()
     return nil, err
   end
-  local task = loop.background(pump, events.teller(vm.config, vm.id), stream, sink)
+  vm.terminal, vm.terminal_stream = stream, nil
+  local task = sink and loop.background(pump, events.teller(vm.config, vm.id), stream, sink)
   vm:defer("console", function ()
     slave:close()   -- a VMM that never started left it open
+    if not task then
+      return drain(stream)
+    end
     local _, problem = task:wait { timeout = LAST_BYTES }
-    stream:close()
+    stream:finish()
     return problem == nil, problem
   end)
-  return slave
+  return slave, slave
 end
 
 --- Open what `config.console` names.
--- @tparam table vm
+-- @tparam table vm gets `terminal`, the core's stream, where it is a pseudo-terminal
 -- @tparam[opt] fd null /dev/null, where it is open for both
 -- @treturn[1] fd for the VMM's descriptor 1, perhaps `null`; the caller closes it once the VMM has it
+-- @treturn[1] ?fd for its descriptor 0, where that is not /dev/null
 -- @return[2] nil
 -- @treturn[2] err
 function console.open (vm, null)
   local wanted = vm.config.console
-  if type(wanted) == "function" then
-    return open_pump(vm, wanted)
+  if type(wanted) == "function" or wanted == "pty" then
+    return open_terminal(vm, wanted ~= "pty" and wanted or nil)
   elseif wanted == "null" then
     return null or files.open("/dev/null", "r+")
   elseif wanted == "inherit" then

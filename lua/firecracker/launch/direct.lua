@@ -112,7 +112,13 @@ local function open_stdio (vm)
     stdio[3], err = files.open(vm.stderr_path, "w")
   end
   if stdio[3] then
-    stdio[2], err = console.open(vm, stdio[1])
+    local input
+    stdio[2], input = console.open(vm, stdio[1])
+    if stdio[2] and input then
+      stdio[1]:close()
+      stdio[1] = input
+    end
+    err = input
   end
   return stdio[2] and stdio, err
 end

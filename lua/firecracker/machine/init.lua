@@ -29,6 +29,14 @@ for _, part in ipairs { process, ending, paths } do
   end
 end
 
+-- What few programs need is loaded when it is called.
+for name, module in pairs { dial = "vsock", listen = "vsock", console = "console" } do
+  methods[name] = function (...)
+    local method = require("firecracker." .. module).of_machine[name]
+    methods[name] = method
+    return method(...)
+  end
+end
 
 local OPTIONS <const> = { "flow", "via" }
 
