@@ -53,7 +53,8 @@ static void read_field (lua_State *L, const fc_field *f, void *to) {
       *(const char **)to = fc_check_link(L, -1, f->name);
       break;
     case FC_FIELD_MASTER:
-      *(const char **)to = lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1) ? "" : fc_check_link(L, -1, f->name);
+      *(const char **)to =
+          lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1) ? "" : fc_check_link(L, -1, f->name);
       break;
     case FC_FIELD_TEXT:
       *(const char **)to = check_text(L, -1, f->name, "string");

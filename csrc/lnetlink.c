@@ -29,7 +29,8 @@ static int result (lua_State *L, int rc, const fc_error *err) {
 }
 
 /* A list of the rows of a buffer, each `size` bytes, or nil and the error. */
-static int list (lua_State *L, int rc, const fc_buffer *rows, size_t size, const fc_column *columns, const fc_error *err) {
+static int list (lua_State *L, int rc, const fc_buffer *rows, size_t size, const fc_column *columns,
+                 const fc_error *err) {
   if (rc < 0)
     return fc_fail(L, err);
   const char *at = fc_buffer_bytes(rows);
@@ -219,8 +220,8 @@ static int netlink_links (lua_State *L) {
   static const fc_column statistics[] = {
       COLUMN(rx_bytes, U64), COLUMN(rx_packets, U64), COLUMN(rx_errors, U64), COLUMN(rx_dropped, U64),
       COLUMN(tx_bytes, U64), COLUMN(tx_packets, U64), COLUMN(tx_errors, U64), COLUMN(tx_dropped, U64), {NULL, 0, 0}};
-  static const fc_column tap[] = {COLUMN(owner, ID), COLUMN(group, ID), COLUMN(vnet_hdr, FLAG), COLUMN(multi_queue, FLAG),
-                                  COLUMN(persistent, FLAG), {NULL, 0, 0}};
+  static const fc_column tap[] = {COLUMN(owner, ID),         COLUMN(group, ID),        COLUMN(vnet_hdr, FLAG),
+                                  COLUMN(multi_queue, FLAG), COLUMN(persistent, FLAG), {NULL, 0, 0}};
 #undef COLUMN
   fc_netlink *n = check_netlink(L);
   const char *name = optional_link(L, 2);
@@ -267,7 +268,8 @@ Give a link an address.
 @return[2] err (`EEXIST`: it has it)
 */
 static int netlink_add_address (lua_State *L) {
-  static const fc_field fields[] = {{"nodad", FC_FIELD_FLAG, false, offsetof(fc_address_change, nodad)}, {NULL, 0, false, 0}};
+  static const fc_field fields[] = {{"nodad", FC_FIELD_FLAG, false, offsetof(fc_address_change, nodad)},
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   const char *link = fc_check_link(L, 2, "link");
   fc_address_change change = {.nodad = false};
@@ -306,8 +308,9 @@ List the addresses.
 */
 static int netlink_addresses (lua_State *L) {
 #define COLUMN(name, type) {#name, FC_COLUMN_##type, offsetof(fc_address_row, name)}
-  static const fc_column columns[] = {COLUMN(link, TEXT), COLUMN(address, TEXT), COLUMN(family, U32), COLUMN(scope, WORD),
-                                      COLUMN(tentative, FLAG), COLUMN(failed, FLAG), COLUMN(permanent, FLAG), {NULL, 0, 0}};
+  static const fc_column columns[] = {
+      COLUMN(link, TEXT),      COLUMN(address, TEXT), COLUMN(family, U32),     COLUMN(scope, WORD),
+      COLUMN(tentative, FLAG), COLUMN(failed, FLAG),  COLUMN(permanent, FLAG), {NULL, 0, 0}};
 #undef COLUMN
   fc_netlink *n = check_netlink(L);
   const char *link = optional_link(L, 2);
@@ -376,9 +379,10 @@ List the routes.
 */
 static int netlink_routes (lua_State *L) {
 #define COLUMN(name, type) {#name, FC_COLUMN_##type, offsetof(fc_route_row, name)}
-  static const fc_column columns[] = {COLUMN(to, TEXT), COLUMN(via, TEXT), COLUMN(link, TEXT), COLUMN(source, TEXT),
-                                      COLUMN(family, U32), COLUMN(metric, U32), COLUMN(table, U32), COLUMN(protocol, U32),
-                                      COLUMN(type, WORD), COLUMN(scope, WORD), {NULL, 0, 0}};
+  static const fc_column columns[] = {COLUMN(to, TEXT),     COLUMN(via, TEXT),     COLUMN(link, TEXT),
+                                      COLUMN(source, TEXT), COLUMN(family, U32),   COLUMN(metric, U32),
+                                      COLUMN(table, U32),   COLUMN(protocol, U32), COLUMN(type, WORD),
+                                      COLUMN(scope, WORD),  {NULL, 0, 0}};
 #undef COLUMN
   struct filter { const char *link; uint32_t table; } filter = {NULL, 254};
   static const fc_field fields[] = {{"link", FC_FIELD_LINK, false, offsetof(struct filter, link)},
@@ -389,7 +393,8 @@ static int netlink_routes (lua_State *L) {
     fc_read_fields(L, 2, fields, &filter);
   fc_buffer *rows = fc_new_rows(L);
   fc_error err;
-  return list(L, fc_netlink_routes(n, filter.link, filter.table, rows, &err), rows, sizeof (fc_route_row), columns, &err);
+  return list(L, fc_netlink_routes(n, filter.link, filter.table, rows, &err), rows, sizeof (fc_route_row), columns,
+              &err);
 }
 
 /* ---- neighbours ---- */
@@ -512,7 +517,8 @@ List the redirects of a link.
 */
 static int netlink_redirects (lua_State *L) {
 #define COLUMN(name, type) {#name, FC_COLUMN_##type, offsetof(fc_redirect_row, name)}
-  static const fc_column columns[] = {COLUMN(from, TEXT), COLUMN(to, TEXT), COLUMN(bytes, U64), COLUMN(packets, U64), {NULL, 0, 0}};
+  static const fc_column columns[] = {
+      COLUMN(from, TEXT), COLUMN(to, TEXT), COLUMN(bytes, U64), COLUMN(packets, U64), {NULL, 0, 0}};
 #undef COLUMN
   fc_netlink *n = check_netlink(L);
   const char *link = fc_check_link(L, 2, "link");

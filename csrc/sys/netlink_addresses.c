@@ -77,8 +77,8 @@ static bool read_address (const struct nlattr *a, uint8_t family, int prefix, ch
   return true;
 }
 
-static int list_objects (fc_netlink *n, uint16_t type, fc_netlink_row *row, const char *link, uint32_t table, fc_buffer *rows,
-                         fc_error *err, const char *what) {
+static int list_objects (fc_netlink *n, uint16_t type, fc_netlink_row *row, const char *link, uint32_t table,
+                         fc_buffer *rows, fc_error *err, const char *what) {
   fc_netlink_request q;
   fc_netlink_rows list = {n, rows, 0, table};
   if (link && fc_netlink_index(n, link, what, &list.link, err) < 0)
@@ -90,8 +90,8 @@ static int list_objects (fc_netlink *n, uint16_t type, fc_netlink_row *row, cons
 
 /* ---- addresses ---- */
 
-static int change_address (fc_netlink *n, uint16_t type, uint16_t flags, const char *link, const fc_address *a, bool nodad,
-                           fc_error *err) {
+static int change_address (fc_netlink *n, uint16_t type, uint16_t flags, const char *link, const fc_address *a,
+                           bool nodad, fc_error *err) {
   fc_netlink_request q;
   char text[FC_ADDRESS_TEXT], what[FC_ADDRESS_TEXT + 40];
   uint32_t index;
@@ -157,13 +157,16 @@ static int change_route (fc_netlink *n, uint16_t type, uint16_t flags, const fc_
   fc_netlink_request q;
   char to[FC_ADDRESS_TEXT] = "default", via[FC_ADDRESS_TEXT] = "", what[2 * FC_ADDRESS_TEXT + 60];
   uint32_t index = 0;
-  uint8_t family = r->to.family ? r->to.family : r->via.family ? r->via.family : r->source.family ? r->source.family : AF_INET;
+  uint8_t family = r->to.family       ? r->to.family
+                   : r->via.family    ? r->via.family
+                   : r->source.family ? r->source.family
+                                      : AF_INET;
   if (r->to.family)
     fc_address_format(&r->to, true, to);
   if (r->via.family)
     fc_address_format(&r->via, false, via);
-  snprintf(what, sizeof what, "%s route to %s%s%s%s%s", type == RTM_NEWROUTE ? "add" : "delete", to, via[0] ? " via " : "", via,
-           r->link ? " by " : "", r->link ? r->link : "");
+  snprintf(what, sizeof what, "%s route to %s%s%s%s%s", type == RTM_NEWROUTE ? "add" : "delete", to,
+           via[0] ? " via " : "", via, r->link ? " by " : "", r->link ? r->link : "");
   if (r->link && fc_netlink_index(n, r->link, what, &index, err) < 0)
     return -1;
   bool added = type == RTM_NEWROUTE;
@@ -235,8 +238,8 @@ static int push_next_hops (const fc_netlink_rows *list, const struct nlattr *hop
 }
 
 int fc_netlink_route_row (const struct nlmsghdr *message, void *argument) {
-  static const char *const types[] = {"unspecified", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole",
-                                      "unreachable", "prohibit", "throw", "nat", "xresolve"};
+  static const char *const types[] = {"unspecified", "unicast",     "local",    "broadcast", "anycast", "multicast",
+                                      "blackhole",   "unreachable", "prohibit", "throw",     "nat",     "xresolve"};
   const fc_netlink_rows *list = argument;
   struct rtmsg info;
   fc_route_row row = {.to = "default"};
@@ -274,7 +277,8 @@ int fc_netlink_routes (fc_netlink *n, const char *link, uint32_t table, fc_buffe
 
 /* ---- neighbours ---- */
 
-static int change_neighbour (fc_netlink *n, uint16_t type, uint16_t flags, const fc_neighbour_change *c, fc_error *err) {
+static int change_neighbour (fc_netlink *n, uint16_t type, uint16_t flags, const fc_neighbour_change *c,
+                             fc_error *err) {
   fc_netlink_request q;
   char text[FC_ADDRESS_TEXT], what[FC_ADDRESS_TEXT + 60];
   uint32_t index;

@@ -193,5 +193,6 @@ int fc_netlink_links (fc_netlink *n, const char *name, fc_buffer *rows, fc_error
   fc_netlink_begin(&q, RTM_GETLINK, name ? 0 : NLM_F_DUMP, &info, sizeof info);
   if (name)
     fc_netlink_put_text(&q, IFLA_IFNAME, name);
-  return fc_netlink_list(n, &q, fc_netlink_link_row, &list, rows, err, name ? "look at link %s" : "list the links", name);
+  return fc_netlink_list(n, &q, fc_netlink_link_row, &list, rows, err, name ? "look at link %s" : "list the links",
+                         name);
 }

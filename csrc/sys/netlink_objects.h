@@ -1,4 +1,4 @@
-/* netlink_objects: links, addresses, routes, neighbours and redirects, each as a struct. Creating what exists is EEXIST;
+/* netlink_objects: links, addresses, routes, neighbours and redirects, each as a struct. Creating what is there is EEXIST;
  * deleting what is gone fails with the kernel's own number (ENODEV, EADDRNOTAVAIL, ESRCH, ENOENT).
  * @see rtnetlink(7) */
 #ifndef FC_NETLINK_OBJECTS_H

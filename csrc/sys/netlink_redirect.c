@@ -18,7 +18,8 @@ enum { FILTER_PRIORITY = 1, ACTION_ORDER = 1 };
 static const uint32_t filter_handle = 0x80000800;   /* 800::800, the first: a second one is EEXIST */
 static const uint32_t ingress = TC_H_MAJ(TC_H_INGRESS);
 
-static int change_ingress (fc_netlink *n, uint16_t type, uint16_t flags, const char *link, const char *what, fc_error *err) {
+static int change_ingress (fc_netlink *n, uint16_t type, uint16_t flags, const char *link, const char *what,
+                           fc_error *err) {
   fc_netlink_request q;
   uint32_t index;
   if (fc_netlink_index(n, link, what, &index, err) < 0)

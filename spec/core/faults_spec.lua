@@ -126,7 +126,7 @@ local ENTRIES <const> = {
   end },
   { "encoding JSON", { c = 20, lua = 4 }, function ()
     local json = require "firecracker.core".json
-    local value = { name = ("x"):rep(300), list = { 1, 2.5, true, json.null, json.array() }, nested = { { a = {} } } }
+    local value = { name = ("x"):rep(300), short = "y", list = { 1, 2.5, true, json.null, json.array() }, nested = { { a = {} } } }
     return function () assert(json.encode(value)) end
   end },
   { "decoding JSON", { c = 15, lua = 10 }, function ()
@@ -192,6 +192,8 @@ local ENTRIES <const> = {
       assert(core.reactor():step())
       local line, err = stream:line()
       assert(line == "a", err)
+      local lines = {}
+      assert(stream:batch(lines) == 1 and lines[1] == "b")
       assert(stream:read())
     end
   end },

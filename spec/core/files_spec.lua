@@ -153,6 +153,15 @@ describe("files", function ()
       fails("EISDIR", "cannot open DIR: Is a directory", files.open(dir, "w"))
     end)
 
+    it("follows no link when told so", function ()
+      here "touch file && ln -s file link"
+      files.open(dir .. "/link", "a"):close()
+      files.open(dir .. "/file", "a", true):close()
+      for _, mode in ipairs { "r", "w", "a", "r+" } do
+        fails("ELOOP", "cannot open DIR/link: Too many levels of symbolic links", files.open(dir .. "/link", mode, true))
+      end
+    end)
+
     it("gives descriptors that are closed at exec and block, but for r+", function ()
       here "touch file"
       for mode, flags in pairs { r = 0, w = 1, a = tonumber("2001", 8), ["r+"] = tonumber("4002", 8) } do

@@ -29,7 +29,11 @@ describe("fc.net", function ()
       print(rawget(fc, "net"), mapped(), type(fc.net.open), mapped())]])
     assert.equal("nil\tfalse\tfunction\ttrue\n", out)
     assert.equal(network, fc.net)
-    assert.equal("", (sh "lua5.4 scripts/fclua --version >/dev/null; strace -fe openat lua5.4 scripts/fclua --version 2>&1 | grep libmnl"))
+    local function loaded (script)
+      return host("LD_DEBUG=files", script):find("libmnl", 1, true) ~= nil
+    end
+    assert.is_false(loaded [[arg = { [0] = "fclua", "--version" } dofile "scripts/fclua"]])
+    assert.is_true(loaded [[require "firecracker.network"]])
   end)
 
   it("documents what it has", function ()
@@ -90,7 +94,7 @@ describe("fc.net", function ()
       assert.is_nil(namespace.name)
       local there <close> = assert(fc.net.open(namespace.path))
       assert.is_true(there:set_link("lo", { up = true }))
-      assert.is_true(there:link "lo".up)
+      assert.matches("UP", (sh(("nsenter --net=%s ip link show lo"):format(namespace.path))))
       assert.is_true(namespace:delete())
     end)
 

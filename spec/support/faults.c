@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,8 +29,8 @@
 static const char *const objects[] = {"/firecracker/core.so", "/firecracker/core/http.so", "/firecracker/core/net.so",
                                       "/libcjson.so"};
 
-enum kind { NOTHING, C, LUA, KERNEL, REQUEST };
-static const char *const kinds[] = {"nothing", "c", "lua", "kernel", "request", NULL};
+enum kind { NOTHING, C, LUA, KERNEL, REQUEST, SILENCE, CHANGE, OVERRUN };
+static const char *const kinds[] = {"nothing", "c", "lua", "kernel", "request", "silence", "change", "overrun", NULL};
 
 static enum kind armed;
 static long target, seen, blocks, bytes;   /* which call fails; calls so far; what is allocated now, in C and in Lua */
@@ -143,7 +144,17 @@ static int faulty_clone (int (*fn) (void *), void *stack, int flags, void *argum
 /* Requests that configure the network: netlink messages, ioctls of taps, mounts of namespaces. */
 static ssize_t faulty_sendto (int fd, const void *message, size_t size, int flags, const struct sockaddr *to,
                               socklen_t length) {
+  if (fails(SILENCE, 0))
+    return (ssize_t)size;
   return fails(REQUEST, ENOMEM) ? -1 : sendto(fd, message, size, flags, to, length);
+}
+
+/* CHANGE: the kernel's list changed while it was dumped. OVERRUN: a datagram is lost. */
+static ssize_t faulty_recvfrom (int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *length) {
+  ssize_t n = recvfrom(fd, to, size, flags, from, length);
+  if (n >= (ssize_t)sizeof (struct nlmsghdr) && fails(CHANGE, 0))
+    ((struct nlmsghdr *)to)->nlmsg_flags |= NLM_F_DUMP_INTR;
+  return n > 0 && fails(OVERRUN, ENOBUFS) ? -1 : n;
 }
 
 static int faulty_ioctl (int fd, unsigned long what, void *argument) {
@@ -163,7 +174,8 @@ static const struct { const char *name; uintptr_t address; } replaced[] = {
     REPLACED(free),          REPLACED(epoll_create1), REPLACED(epoll_ctl),     REPLACED(timerfd_create),
     REPLACED(inotify_init1), REPLACED(inotify_add_watch), REPLACED(signalfd),  REPLACED(socket),
     REPLACED(open),          REPLACED(fcntl),        REPLACED(mmap),           REPLACED(clone),
-    REPLACED(fdopendir),     REPLACED(sendto),       REPLACED(ioctl),          REPLACED(mount)};
+    REPLACED(fdopendir),     REPLACED(sendto),       REPLACED(ioctl),          REPLACED(mount),
+    REPLACED(recvfrom)};
 
 static void redirect (const ElfW(Rela) *from, size_t size, ElfW(Addr) base, const ElfW(Sym) *symbols, const char *names) {
   for (const ElfW(Rela) *r = from; (const char *)r < (const char *)from + size; r++) {
@@ -278,7 +290,8 @@ static int run (lua_State *from) {
   return 5;
 }
 
-/* arm (kind, n): from now on call n of this kind fails in this very state; "nothing" ends it.
+/* arm (kind, n): from now on call n of this kind fails in this very state; "nothing" ends it. "request": to configure the
+ * network; "silence": such a one is not sent; "change", "overrun": of what comes back.
  * Returns how many calls of the kind there were that was armed before. */
 static int arm (lua_State *L) {
   lua_pushinteger(L, seen);

@@ -4,7 +4,7 @@
 --
 -- - `name`, `doc`; `later = true`: known, but of a later release of this library
 -- - `type`: `string`, `boolean`, `integer`, `number` (finite), `path` (made absolute), `program` (a path when it has a
---   slash, else a name on PATH), `function`,
+--   slash, else a name on PATH), `function`, `object` (a table that stays as it is),
 --   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
 --   or `any`, alternatives of the plain types, told apart in this order and described by `expected`
 -- - `file`: of a table, the path of a JSON file of it will do
@@ -44,12 +44,11 @@ end
 -- A section that is a model, which is read when the section is.
 local function section (name, model, doc, changes, ours)
   return setmetatable({ name = name, type = "table", model = model, doc = doc }, { __index = function (self, key)
-    if key == "fields" then
-      self.fields = fields_of(model, changes, ours)
-    elseif key == "rules" then
-      self.rules = models[model].rules or {}
+    if key == "fields" or key == "rules" then
+      setmetatable(self, nil)
+      self.fields, self.rules = fields_of(model, changes, ours), self.rules or models[model].rules or {}
+      return self[key]
     end
-    return rawget(self, key)
   end })
 end
 
@@ -62,8 +61,10 @@ local function with (record, words)
 end
 
 local fifo = {
-  { name = "fifo", type = "path", doc = "a FIFO to make and to write through" },
-  { name = "to", type = "function", doc = "is called with each line that comes out of the FIFO" },
+  { name = "fifo", type = "path", doc = "a FIFO to make and to write through; without `to` its reader is somebody else" },
+  { name = "to", expected = "a function or a path with a slash expected",
+    any = { { type = "function" }, { type = "path", pattern = "/", expected = "a slash expected" } },
+    doc = "gets each line: a file it is added to, or a function of the line and what is parsed of it" },
 }
 
 local function addresses (name, doc, rule)
@@ -133,6 +134,13 @@ local vmm = {
   { name = "arguments", type = "list", item = { type = "string" }, default = {}, doc = "added to the command line" },
   { name = "environment", type = "map", item = { type = "string" }, key_pattern = "^[^=]+$",
     key_expected = "name of a variable expected", doc = "of the VMM's process" },
+  { name = "spawn", type = "function",
+    doc = "starts the process in the library's stead: gets what core.process.spawn takes, and that; gives what it gives" },
+}
+
+local load_options = {
+  { name = "verify", type = "boolean", default = false, doc = "compare the files with the hashes of the manifest" },
+  { name = "ignore_manifest", type = "boolean", default = false, doc = "load whatever the manifest says" },
 }
 
 local timeouts = {
@@ -181,10 +189,11 @@ return {
     section("memory_hotplug", "MemoryHotplugConfig", "memory that can be plugged later"),
     section("serial", "SerialDevice", "where the guest's serial port goes, if not through `console`"),
     section("logger", "Logger", "what the VMM logs", nil, fifo),
-    with(section("metrics", "Metrics", "what the VMM counts", { metrics_path = { required = false } }, fifo),
-      { rules = { { "either", "metrics_path", "fifo", "to" } } }),
+    section("metrics", "Metrics", "what the VMM counts", { metrics_path = { required = false } }, fifo),
     section("mmds_config", "MmdsConfig", "how the guest reaches its metadata",
       { network_interfaces = { required = false } }),
+    with(section("snapshot", "SnapshotLoadParams", "what fc.restore loads", nil, load_options),
+      { rules = { { "excludes", "mem_backend", "mem_file_path" } } }),
     { name = "mmds_addresses", type = "string", doc = "the key under which the metadata hold the guest's addresses" },
     { name = "mmds", type = "json", doc = "the guest's metadata" },
     { name = "timeouts", type = "table", fields = timeouts, default = {}, doc = "in seconds" },
@@ -201,9 +210,10 @@ return {
     { name = "when_dropped", type = "string", enum = { "kill", "leave" }, default = "kill",
       doc = "what becomes of the VMM when the machine is garbage while it runs" },
     { name = "disable_validation", type = "boolean", default = false, doc = "skip the flow's validation steps" },
-    { name = "client", later = true },
+    { name = "client", expected = "a function or a table with the methods of a client expected",
+      any = { { type = "function" }, { type = "object" } },
+      doc = "speaks to the API in the library's stead; a function makes one of the socket's path and options" },
     { name = "jailer", later = true },
-    { name = "snapshot", later = true },
     { name = "via", later = true },
   },
 }

@@ -111,6 +111,25 @@ fcinit.setup_kernel_args = handler.new("fcinit.SetupKernelArgs", function (vm)
   end
 end)
 
+-- The client of the machine: one of the user's own takes the place of the library's.
+local function new_client (vm, options)
+  local own, err = vm.config.client, nil
+  if not own then
+    return client.new(vm.socket_path, options)
+  elseif vm.by_file then
+    return nil, errors.new { code = "config", field = "client", message = "config.client: not with via = 'config_file'" }
+  elseif type(own) == "function" then
+    own, err = own(vm.socket_path, options)
+  end
+  if type(own) == "table" and type(own.close) == "function" then
+    return own
+  end
+  return nil, errors.is(err) and err or errors.new {
+    code = "config", field = "client",
+    message = ("config.client: a table with the methods of a client expected, got %s"):format(err or type(own)),
+  }
+end
+
 --- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
 -- fcinit.StartInstance.
 fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
@@ -125,7 +144,8 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   if not ok then
     return nil, err
   end
-  local api = client.new(vm.socket_path, {
+  local api
+  api, err = new_client(vm, {
     timeout = vm.config.timeouts.request,
     log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
@@ -140,8 +160,12 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     who = "machine " .. vm.id,
     starting = true,
   })
-  if not vm.by_file then
-    api:prepare()   -- while the VMM starts
+  if not api then
+    return nil, err
+  elseif not vm.by_file then
+    if api.prepare then
+      api:prepare()   -- while the VMM starts
+    end
     ok, err = launcher.await(vm)
   end
   if not ok then
@@ -188,8 +212,14 @@ fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
     elseif body then
       ok = nil
     end
-    if api and body then
+    if api and ok then
+      ok, err = intake.check(vm, section)
+    end
+    if api and ok then
       ok, err = api[operation](api, body, { at = section })
+    end
+    if api and ok then
+      ok, err = intake.check(vm, section)
     end
     if not ok then
       return nil, err
@@ -239,10 +269,10 @@ fcinit.create_network_interfaces = handler.new("fcinit.CreateNetworkInterfaces",
   return true
 end)
 
---- Add the vsock device. Its socket is made by the VMM at once and never removed by it.
+--- Add the vsock device. Its socket is made by the VMM at once and never removed by it. A snapshot brings its own.
 fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   local vsock = vm.config.vsock
-  if not vsock then
+  if not vsock or vm.config.snapshot then
     return true
   end
   local api, err = api_of(vm)
@@ -317,6 +347,13 @@ fcinit.add_entropy = handler.new("fcinit.AddEntropy", put("put_entropy", "entrop
 
 --- Add memory that can be plugged later.
 fcinit.add_memory_hotplug = handler.new("fcinit.AddMemoryHotplug", put("put_memory_hotplug", "memory_hotplug"))
+
+--- Load the snapshot: the guest is there, paused or running as `snapshot.resume_vm` says. A stale vsock socket is removed
+-- before; other taps and sockets are named in the request; limits and exchanged drives are in place before the guest goes on.
+-- A failure ends the VMM.
+fcinit.load_snapshot = handler.new("fcinit.LoadSnapshot", function (vm)
+  return require("firecracker.snapshot.load").load(vm)
+end)
 
 --- Start the guest; by file, the VMM and the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)
