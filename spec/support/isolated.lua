@@ -23,6 +23,9 @@ return function (describe, it, path, body)
       local passed = out:match "(%d+) passed, 0 failed"
       assert(passed and tonumber(passed) > 0, out)
       print(("      %s: %s inside"):format(path, passed))
+      for line in out:gmatch "skip [^\n]+" do
+        print("      " .. line)
+      end
     end)
   end)
 end
