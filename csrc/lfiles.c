@@ -14,6 +14,7 @@ Files.
 @submodule firecracker.core
 */
 
+/* The end of fc_new_scratch's buffer. */
 static int scratch_close (lua_State *L) {
   fc_buffer_free(luaL_checkudata(L, 1, SCRATCH_BOX));
   return 0;
