@@ -142,7 +142,7 @@ $(BUILD)/fuzz/%.run: csrc/fuzz/%.c csrc/fuzz/fuzz.h $(core_c) $(http_c)
 # In a copy, so that the tree stays as it is.
 mutate:
 	rm -rf $(BUILD)/mutate && mkdir -p $(BUILD)/mutate
-	cp -a Makefile .busted csrc lua rockspec scripts spec $(BUILD)/mutate
+	cp -a Makefile README.md .busted csrc lua rockspec scripts spec $(BUILD)/mutate
 	cd $(BUILD)/mutate && eval "$$($(MAKE) -s BUILD=build env)" && PATH="$$PATH:$(abspath $(BUILD))/vmm" \
 	  $(LUA) spec/support/mutate.lua spec/mutations.lua
 

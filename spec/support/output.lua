@@ -79,7 +79,7 @@ return function (options)
   end
 
   local function failure (element, parent, message, trace)
-    if parent and parent.randomseed then message = ("%s (--shuffle --seed=%d)"):format(message, parent.randomseed) end
+    if parent and parent.randomseed then message = ("%s (--seed=%d)"):format(message, parent.randomseed) end
     if options.verbose and trace and trace.traceback then message = message .. trace.traceback end
     say("FAIL", element, name_of(element), message)
     told[element] = true
