@@ -92,8 +92,17 @@ function fc.client (path, options)
   return api_client.new(path, { timeout = options and options.timeout, log = options and options.log })
 end
 
+--- The command that a configuration starts, @{firecracker.launch.command.show}; nothing is started or made.
+-- @tparam table config
+-- @treturn[1] table `argv`, and of a jailed machine `root` and `staging`; prints as lines
+-- @return[2] nil
+-- @treturn[2] err
+function fc.command (config)
+  return require("firecracker.launch.command").show(config)
+end
+
 -- What only some programs need is loaded when it is asked for.
-local LATER <const> = { testing = "firecracker.testing" }
+local LATER <const> = { jail = "firecracker.jail", testing = "firecracker.testing" }
 
 return setmetatable(fc, { __index = function (self, name)
   local module = LATER[name] and require(LATER[name])

@@ -74,6 +74,14 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
   return check_release(config)
 end)
 
+--- A jailed start has what it needs: capabilities, programs, directories, cgroups.
+validate.jailer_cfg = handler.new("validate.JailerCfg", function (vm)
+  if vm.config.jailer then
+    return require("firecracker.launch.jail_check").run(vm)
+  end
+  return true
+end)
+
 --- No two interfaces share a tap.
 validate.network_cfg = handler.new("validate.NetworkCfg", function (vm)
   local taps = {}

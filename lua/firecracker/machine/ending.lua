@@ -41,13 +41,13 @@ local outcome_metatable = {
 local function outcome (self, by)
   local exit = process.exit(self) or {}
   return setmetatable({ by = by, exited = exit.exited, signal = exit.signal, unknown = exit.unknown,
-                        undo_errors = self.undo_errors }, outcome_metatable)
+                        reason = exit.reason,                        undo_errors = self.undo_errors }, outcome_metatable)
 end
 
 --- Wait for the VMM's end and clean up after it.
 -- @function vm:wait
 -- @tparam[opt] table options `timeout` in seconds
--- @treturn[1] table `{ exited = status }`, `{ signal = number }` or `{ unknown = true }` (somebody else reaped it);
+-- @treturn[1] table `{ exited = status }`, `{ signal = number }` or `{ unknown = true }` (somebody else reaped it: `reason`);
 -- `undo_errors` when cleaning up failed in part
 -- @return[2] nil
 -- @treturn[2] err code "timeout" or "state"

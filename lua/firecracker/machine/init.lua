@@ -76,6 +76,12 @@ function machine.new (settings, wanted)
   if not steps then
     return nil, err
   end
+  if checked.jailer then
+    steps = require("firecracker.jail").adapt(steps, checked.jailer.chroot_strategy)
+    if not flow.is(steps) then
+      refuse("config.jailer.chroot_strategy: a flow expected of it, got %s", type(steps))
+    end
+  end
   local id = checked.id
   if not id then
     id, err = files.random_hex(4)
