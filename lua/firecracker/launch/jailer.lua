@@ -16,6 +16,7 @@ local jailer = {}
 
 local SOCKET <const> = "/run/firecracker.socket"
 local LOG <const> = "/vmm.log"
+local MOMENT <const> = 1   -- seconds
 local PAUSE_FIRST <const>, PAUSE_LAST <const> = 0.5e-3, 0.02
 
 --- Find the VMM's program.
@@ -254,6 +255,9 @@ local function hold (vm, place, text, began)
   end
   local look, here = files.look(("/proc/%d/root/."):format(pid)), files.look(place.root)
   local started = start_time(pid)
+  if not look then   -- it is about to end
+    loop.park(core.now() + MOMENT, child:key())
+  end
   local how, n = child:poll()
   if how then   -- it is gone already, and never signalled: whose it was does not matter
     child:close()

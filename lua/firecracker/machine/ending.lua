@@ -113,7 +113,9 @@ local function escalate (self, options)
       return "shutdown"
     end
   end
-  for _, try in ipairs { { "TERM", options.term or timeouts.term }, { "KILL", process.REAP } } do
+  local jailer = self.config.jailer
+  local deaf = jailer and jailer.new_pid_ns   -- the first process of a namespace hears of the signals from outside SIGKILL alone
+  for _, try in ipairs { { "TERM", deaf and 0 or options.term or timeouts.term }, { "KILL", process.REAP } } do
     local signal, seconds = table.unpack(try)
     local ok, err = true, nil
     if seconds > 0 then
