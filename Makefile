@@ -33,17 +33,21 @@ LDOC       ?= ldoc
 
 flags := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wwrite-strings -Wvla -fvisibility=hidden -fPIC -Icsrc
 
-# http.so carries libcurl and is loaded at the first request; it has its own copy of the plain objects it stands on.
-core_c := $(filter-out csrc/lhttp.c,$(wildcard csrc/l*.c)) $(filter-out csrc/sys/http.c,$(wildcard csrc/sys/*.c))
-http_c := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http error clock buffer reactor unix))
+# http.so carries libcurl and is loaded at the first request, net.so libmnl, at the first use of fc.net; they have their own
+# copies of the plain objects they stand on.
+net_own  := $(wildcard csrc/lnet*.c csrc/sys/net*.c csrc/sys/tap.c)
+core_c   := $(filter-out csrc/lhttp.c csrc/sys/http.c $(net_own),$(wildcard csrc/l*.c) $(wildcard csrc/sys/*.c))
+http_c   := $(wildcard csrc/lhttp.c csrc/lcommon.c $(patsubst %,csrc/sys/%.c,http error clock buffer reactor unix))
+net_c    := $(net_own) $(wildcard csrc/lcommon.c csrc/lfd.c $(patsubst %,csrc/sys/%.c,error buffer child))
+module_c := $(sort $(core_c) $(http_c) $(net_c))
 
-modules := $(BUILD)/firecracker/core.so $(BUILD)/firecracker/core/http.so
+modules := $(BUILD)/firecracker/core.so $(BUILD)/firecracker/core/http.so $(BUILD)/firecracker/core/net.so
 flows   := $(patsubst scripts/%,$(BUILD)/lua/firecracker/flows/%,$(wildcard scripts/*.lua))
 builder := $(BUILD)/lua/firecracker/guest/build
 guests  := $(BUILD)/guest/hello.elf \
            $(patsubst spec/support/guests/%.S,$(BUILD)/guest/test/%.elf,$(wildcard spec/support/guests/*.S))
 helpers := $(patsubst %.c,$(BUILD)/%.so,$(wildcard spec/support/*.c))
-objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(core_c) $(http_c)))
+objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(module_c))
 
 .PHONY: all env guest support test asan valgrind fuzz mutate bench api-check lint doc install clean
 .DELETE_ON_ERROR:
@@ -52,8 +56,10 @@ all: $(modules) $(flows) $(builder)
 
 $(BUILD)/firecracker/core.so:      $(patsubst %.c,$(BUILD)/obj/%.o,$(core_c))
 $(BUILD)/firecracker/core/http.so: $(patsubst %.c,$(BUILD)/obj/%.o,$(http_c))
+$(BUILD)/firecracker/core/net.so:  $(patsubst %.c,$(BUILD)/obj/%.o,$(net_c))
 $(BUILD)/firecracker/core.so:      libs := -lcjson
 $(BUILD)/firecracker/core/http.so: libs := -lcurl
+$(BUILD)/firecracker/core/net.so:  libs := -lmnl
 
 # The interpreter brings liblua: linked in twice, two Lua cores would share one state.
 $(modules):
@@ -134,10 +140,10 @@ fuzz-%: $(BUILD)/fuzz/%.run
 	  -artifact_prefix=$(BUILD)/fuzz/$*- $(BUILD)/fuzz/$* spec/fuzz/$* 2>$(BUILD)/fuzz/$*.log || \
 	  { cat $(BUILD)/fuzz/$*.log; echo "FAIL fuzz $*"; exit 1; }
 	@sed -n 's/^stat::number_of_executed_units: */fuzz $*: executions /p' $(BUILD)/fuzz/$*.log
-$(BUILD)/fuzz/%.run: csrc/fuzz/%.c csrc/fuzz/fuzz.h $(core_c) $(http_c)
+$(BUILD)/fuzz/%.run: csrc/fuzz/%.c csrc/fuzz/fuzz.h $(module_c)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(filter-out -fvisibility=hidden,$(flags)) -I$(LUA_INCDIR) -g $(fuzz_flags) -o $@ $< \
-	  $(sort $(core_c) $(http_c)) -llua5.4 -lcurl -lcjson
+	  $(module_c) -llua5.4 -lcurl -lcjson -lmnl
 
 # In a copy, so that the tree stays as it is.
 mutate:
@@ -172,7 +178,7 @@ lint: all
 	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  -D'__has_include(x)=1' -Icsrc csrc
-	printf '%s\n' $(sort $(core_c) $(http_c)) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \
+	printf '%s\n' $(module_c) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \
 	  xargs -P "$$(nproc)" -n 1 sh -c '$(CLANG_TIDY) --quiet "$$0" -- $(flags) -I$(LUA_INCDIR) 2>/dev/null'
 	@for so in $(modules); do \
 	  nm -D --defined-only $$so | awk -v so=$$so '$$3 !~ /^luaopen_/ { print so " exports " $$3; bad = 1 } END { exit bad }' || exit 1; \
@@ -188,7 +194,7 @@ install: all
 	install -m 644 scripts/*.lua '$(DESTDIR)$(LUADIR)/firecracker/flows'
 	install -m 644 scripts/guest/build scripts/guest/init.c '$(DESTDIR)$(LUADIR)/firecracker/guest'
 	install -s -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
-	install -s -m 755 $(BUILD)/firecracker/core/http.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
+	install -s -m 755 $(BUILD)/firecracker/core/*.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
 	install -m 755 scripts/fclua '$(DESTDIR)$(BINDIR)'
 
 clean:

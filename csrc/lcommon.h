@@ -6,6 +6,7 @@
 #include "sys/buffer.h"
 #include "sys/error.h"
 #include "sys/reactor.h"
+#include "sys/sparse.h"
 #include "sys/watch.h"
 
 #include <lauxlib.h>
@@ -45,6 +46,8 @@ fc_fd_box *fc_check_fd (lua_State *L, int argument);
 
 /* An empty buffer on the stack that is freed whatever happens. */
 fc_buffer *fc_new_scratch (lua_State *L);
+/* A closed copy on the stack; see files.copy. */
+fc_sparse *fc_new_copy (lua_State *L);
 /* Push a table of what is at a path; see files.look. */
 void fc_push_stat (lua_State *L, const struct stat *st);
 /* Make (once) the metatable `name`; methods go to a table behind __index, metamethods into it. */

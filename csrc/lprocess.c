@@ -60,14 +60,15 @@ descriptor but its three standard ones.
 @function process.spawn
 @tparam table options `path` (string; PATH is not searched), `argv` (list of strings, argv[0] first),
 `environment` (list of "NAME=value"), `cwd` (string), `stdio` (list of three open fds for 0, 1, 2),
-`no_file` (integer, RLIMIT_NOFILE; absent: inherited), `kill_when_dropped` (boolean: the garbage collector ends it)
+`no_file` (integer, RLIMIT_NOFILE; absent: inherited), `netns` (open fd of the network namespace to live in; absent:
+the caller's), `kill_when_dropped` (boolean: the garbage collector ends it)
 @treturn[1] process
 @return[2] nil
 @return[2] err (code "system": the step that failed and why; nothing runs)
 @see clone(2), execve(2)
 */
 static int process_spawn (lua_State *L) {
-  fc_process_spec spec = {0};
+  fc_process_spec spec = {.netns = -1};
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   lua_getfield(L, 1, "path");
@@ -77,12 +78,19 @@ static int process_spawn (lua_State *L) {
   lua_getfield(L, 1, "stdio");
   lua_getfield(L, 1, "no_file");
   lua_getfield(L, 1, "kill_when_dropped");
+  lua_getfield(L, 1, "netns");
   spec.path = check_text(L, 2, "path", 0);
   spec.cwd = lua_isnil(L, 5) ? NULL : check_text(L, 5, "cwd", 0);
   if (!lua_isnil(L, 7) && !lua_isinteger(L, 7))
     field_error(L, "no_file", 0, "integer", 7);
   spec.no_file = (long)lua_tointeger(L, 7);
   spec.kill_when_dropped = lua_toboolean(L, 8);
+  if (!lua_isnil(L, 9)) {
+    const fc_fd_box *fd = luaL_testudata(L, 9, FC_FD_BOX);
+    if (!fd || fd->fd < 0)
+      return luaL_error(L, "spawn: netns: open fd expected, got %s", fd ? "closed fd" : luaL_typename(L, 9));
+    spec.netns = fd->fd;
+  }
   if (!lua_istable(L, 6))
     field_error(L, "stdio", 0, "list of three open fds", 6);
   for (int i = 0; i < 3; i++) {

@@ -1,11 +1,8 @@
-/* ltree: core.tree, what is done in a directory that somebody else may change meanwhile. @see csrc/sys/tree.h, copy.h */
+/* ltree: core.tree, what is done in a directory that somebody else may change meanwhile. @see csrc/sys/tree.h */
 #include "lcommon.h"
-#include "sys/copy.h"
 #include "sys/tree.h"
 
 #include <string.h>
-
-#define COPY_BOX "firecracker.copy"
 
 enum { READ_LIMIT = 4096 };
 
@@ -268,89 +265,34 @@ static int tree_list (lua_State *L) {
 }
 
 /***
-Begin to copy a file into another one. `copy:close()` closes both.
+Begin to copy a file into another one; see `copy:step` of @{files.copy}.
 @function tree.copy
 @tparam fd source names the original, a plain file
-@tparam fd to open for writing; taken over
+@tparam fd to open for writing, empty; taken over
+@bool[opt=false] share by sharing the original's blocks, or not at all
 @treturn[1] copy
-@return[2] nil
-@return[2] err
-*/
-static int tree_copy (lua_State *L) {
-  int source = root_of(L);
-  fc_fd_box *to = fc_check_fd(L, 2);
-  fc_copy *c = lua_newuserdatauv(L, sizeof *c, 0);
-  *c = (fc_copy){.from = -1, .to = -1};
-  luaL_setmetatable(L, COPY_BOX);
-  fc_error err;
-  int fd = to->fd;
-  to->fd = -1;
-  if (fc_copy_open(c, source, fd, &err) < 0)
-    return fc_fail(L, &err);
-  return 1;
-}
-
-static fc_copy *check_copy (lua_State *L) {
-  fc_copy *c = luaL_checkudata(L, 1, COPY_BOX);
-  luaL_argcheck(L, c->from >= 0, 1, "closed copy");
-  return c;
-}
-
-/***
-Share the original's blocks, where the file system can.
-@function copy:clone
-@treturn[1] boolean true
 @return[2] nil
 @return[2] err
 @see ioctl_ficlone(2)
 */
-static int copy_clone (lua_State *L) {
+static int tree_copy (lua_State *L) {
+  int source = root_of(L);
+  fc_fd_box *to = fc_check_fd(L, 2);
+  bool share = lua_toboolean(L, 3);
+  fc_sparse *s = fc_new_copy(L);
   fc_error err;
-  return result(L, fc_copy_clone(check_copy(L), &err), &err);
-}
-
-/***
-Copy a piece; holes stay holes.
-@function copy:step
-@int limit bytes of data at most
-@treturn[1] boolean whether all is copied
-@treturn[1] integer bytes of the original that are behind
-@treturn[1] integer its size
-@return[2] nil
-@return[2] err
-@see copy_file_range(2)
-*/
-static int copy_step (lua_State *L) {
-  fc_copy *c = check_copy(L);
-  lua_Integer limit = luaL_checkinteger(L, 2);
-  luaL_argcheck(L, limit > 0, 2, "positive number expected");
-  fc_error err;
-  int rc = fc_copy_step(c, (size_t)limit, &err);
-  if (rc < 0)
+  int fd = to->fd;
+  to->fd = -1;
+  if (fc_sparse_fill(s, source, fd, share, &err) < 0)
     return fc_fail(L, &err);
-  lua_pushboolean(L, rc == 0);
-  lua_pushinteger(L, c->at);
-  lua_pushinteger(L, c->size);
-  return 3;
-}
-
-/***
-Close both files; closing twice is no error.
-@function copy:close
-*/
-static int copy_close (lua_State *L) {
-  fc_copy_close(luaL_checkudata(L, 1, COPY_BOX));
-  return 0;
+  return 1;
 }
 
 int fc_open_tree (lua_State *L) {
-  static const luaL_Reg methods[] = {{"clone", copy_clone}, {"step", copy_step}, {"close", copy_close}, {NULL, NULL}};
-  static const luaL_Reg metamethods[] = {{"__gc", copy_close}, {"__close", copy_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"name", tree_name},   {"at", tree_at},       {"look", tree_look}, {"give", tree_give}, {"mkdir", tree_mkdir},
       {"create", tree_create}, {"link", tree_link}, {"mknod", tree_mknod}, {"bind", tree_bind}, {"read", tree_read},
       {"remove", tree_remove}, {"list", tree_list}, {"copy", tree_copy}, {NULL, NULL}};
-  fc_new_metatable(L, COPY_BOX, methods, metamethods);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -10,7 +10,7 @@ local function set (words)
 end
 
 local TYPES <const> = set "string boolean integer number path program function table list map json"
-local KEYS <const> = set [[name doc later type required default min max max_bytes enum ignore_case pattern expected
+local KEYS <const> = set [[name doc later type required default min max max_bytes file enum ignore_case pattern expected
   key_pattern key_expected rules fields item any
   model nullable absent width arch enum_arch since unless removed enum_since deprecated]]
 

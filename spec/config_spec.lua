@@ -157,7 +157,7 @@ describe("config.check takes", function ()
       vsock = { guest_cid = 3, uds_path = "v" },
       logger = { log_path = "l", fifo = "lf" },
       metrics = { metrics_path = "m", fifo = "mf" },
-      console = "./c",
+      console = "./c", cpu_config = "./t",
     }
     assert.equal(here .. "/r", checked.run_dir)
     assert.same({ binary = "b", socket_path = here .. "/s", seccomp_filter = here .. "/f", no_seccomp = false, arguments = {} }, checked.vmm)
@@ -167,6 +167,7 @@ describe("config.check takes", function ()
     assert.same({ log_path = here .. "/l", fifo = here .. "/lf" }, checked.logger)
     assert.same({ metrics_path = here .. "/m", fifo = here .. "/mf" }, checked.metrics)
     assert.equal(here .. "/c", checked.console)
+    assert.equal(here .. "/t", checked.cpu_config)
   end)
 
   local bucket = { size = 10, refill_time = 100, one_time_burst = 0 }
@@ -415,6 +416,8 @@ describe("config.check refuses", function ()
       { memory_hotplug = { total_size_mib = 1200, block_size_mib = 256, slot_size_mib = 300 } },
     ["cpu_config.kvm_capabilities[1]: a decimal number, perhaps behind !, expected, got 'x'"] =
       { cpu_config = { kvm_capabilities = { "x" } } },
+    ["cpu_config: table or path expected, got number"] = { cpu_config = 1 },
+    ["cpu_config: path expected, got an empty string"] = { cpu_config = "" },
     ["cpu_config.msr_modifiers[1].addr: a number of 32 bits with the prefix 0x or 0b expected, got '266'"] =
       { cpu_config = { msr_modifiers = { { addr = "266", bitmap = "0b1" } } } },
     ["cpu_config.msr_modifiers[1].bitmap: at most 64 characters 0, 1 and x expected, got '0b12'"] =

@@ -6,7 +6,7 @@ local sh = require "spec.support.sh"
 
 -- Name of every module in lua/, and of those in C.
 local function modules ()
-  local list = { "firecracker.core", "firecracker.core.http" }
+  local list = { "firecracker.core", "firecracker.core.http", "firecracker.core.net" }
   for path in sh "find lua -name '*.lua' | LC_ALL=C sort":gmatch "lua/(%S+)%.lua" do
     list[#list + 1] = path:gsub("/init$", ""):gsub("/", ".")
   end

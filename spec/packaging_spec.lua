@@ -48,7 +48,8 @@ describe("the rockspec", function ()
     assert(#drift == 0, "build.modules:\n" .. table.concat(drift, "\n"))
   end)
 
-  for name, variable in pairs { ["firecracker.core"] = "core_c", ["firecracker.core.http"] = "http_c" } do
+  for name, variable in pairs { ["firecracker.core"] = "core_c", ["firecracker.core.http"] = "http_c",
+    ["firecracker.core.net"] = "net_c" } do
     it("compiles " .. name .. " from the sources that make takes", function ()
       local listed = rockspec().build.modules[name].sources
       assert.same(make_list(variable), listed)

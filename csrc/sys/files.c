@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -95,10 +96,26 @@ int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *
   return 0;
 }
 
-void fc_files_close (int *fd) {
-  if (*fd >= 0)
-    close(*fd);
-  *fd = -1;
+/* What was locked may be another file than the path's by now. */
+static int lock_open (int fd, const char *path, fc_error *err) {
+  struct stat st, now;
+  if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+    return errno == EWOULDBLOCK ? 0 : fc_error_system(err, errno, "cannot lock %s", path);
+  if (fstat(fd, &st) < 0)
+    return fc_error_system(err, errno, "cannot look at %s", path);
+  return lstat(path, &now) == 0 && st.st_dev == now.st_dev && st.st_ino == now.st_ino;
+}
+
+int fc_files_lock (const char *path, int *fd, fc_error *err) {
+  int n = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0600);
+  if (n < 0)
+    return fc_error_system(err, errno, "cannot open %s", path);
+  int locked = lock_open(n, path, err);
+  if (locked <= 0)
+    close(n);
+  else
+    *fd = n;
+  return locked;
 }
 
 int fc_files_unlink (const char *path, fc_error *err) {
@@ -107,25 +124,51 @@ int fc_files_unlink (const char *path, fc_error *err) {
   return 0;
 }
 
+static DIR *open_directory (const char *path, fc_error *err) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+  if (directory)
+    return directory;
+  int error = errno;
+  fc_error_system(err, error, "cannot %s directory %s", fd < 0 ? "open" : "read", path);
+  if (fd >= 0)
+    close(fd);
+  errno = error;
+  return NULL;
+}
+
+/* The next name that is neither "." nor ".."; NULL at the end. */
+static const char *next_name (DIR *directory) {
+  for (struct dirent *entry; (entry = readdir(directory));)
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+      return entry->d_name;
+  return NULL;
+}
+
+int fc_files_list (const char *path, fc_buffer *out, fc_error *err) {
+  DIR *directory = open_directory(path, err);
+  if (!directory)
+    return -1;
+  for (const char *name; (name = next_name(directory));)
+    if (fc_buffer_append(out, name, strlen(name)) < 0 || fc_buffer_append(out, "/", 1) < 0) {
+      closedir(directory);
+      return fc_error_memory(err);
+    }
+  closedir(directory);
+  return 0;
+}
+
 int fc_files_remove_directory (const char *given, fc_error *err) {
   char path[PATH_MAX];
   if (trim_path(given, path, err) < 0)
     return -1;
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0)
-    return errno == ENOENT ? 0 : fc_error_system(err, errno, "cannot open directory %s", path);
-  DIR *directory = fdopendir(fd);
-  if (!directory) {
-    int error = errno;
-    close(fd);
-    return fc_error_system(err, error, "cannot read directory %s", path);
-  }
-  for (struct dirent *entry; (entry = readdir(directory));) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-      continue;
-    if (unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT) {
+  DIR *directory = open_directory(path, err);
+  if (!directory)
+    return errno == ENOENT ? 0 : -1;
+  for (const char *name; (name = next_name(directory));) {
+    if (unlinkat(dirfd(directory), name, 0) < 0 && errno != ENOENT) {
       int error = errno == EISDIR ? ENOTEMPTY : errno;
-      fc_error_system(err, error, "cannot remove %s/%s", path, entry->d_name);
+      fc_error_system(err, error, "cannot remove %s/%s", path, name);
       closedir(directory);
       return -1;
     }
@@ -134,6 +177,15 @@ int fc_files_remove_directory (const char *given, fc_error *err) {
   if (rmdir(path) < 0 && errno != ENOENT)
     return fc_error_system(err, errno, "cannot remove directory %s", path);
   return 0;
+}
+
+int fc_files_sync (const char *path, fc_error *err) {
+  int fd = -1;
+  if (fc_files_open(path, O_RDONLY, 0, &fd, err) < 0)
+    return -1;
+  int error = fsync(fd) < 0 ? errno : 0;
+  close(fd);
+  return error ? fc_error_system(err, error, "cannot write %s", path) : 0;
 }
 
 int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err) {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -24,13 +25,24 @@ int fc_files_create (const char *path, mode_t mode, fc_error *err);
 /* Open, close-on-exec, never as controlling terminal; follows links unless O_NOFOLLOW. Waits for no peer: a
  * FIFO without a reader cannot be opened for writing (ENXIO). @see open(2) */
 int fc_files_open (const char *path, int flags, mode_t mode, int *fd, fc_error *err);
+/* Lock a file, which is made where missing, as long as the descriptor is open; the file may be replaced under its name
+ * by whoever has the lock. 1, or 0 when somebody else has it. @see flock(2) */
+int fc_files_lock (const char *path, int *fd, fc_error *err);
 /* Close what is open; *fd is -1 afterwards. */
-void fc_files_close (int *fd);
+static inline void fc_files_close (int *fd) {
+  if (*fd >= 0)
+    close(*fd);
+  *fd = -1;
+}
 /* Remove a name that is no directory; one that is gone is no error. @see unlink(2) */
 int fc_files_unlink (const char *path, fc_error *err);
 /* Remove a directory of plain entries (files, sockets, FIFOs, links) by its descriptor; deeper trees are
  * refused (ENOTEMPTY). A directory that is gone is no error. @see unlinkat(2) */
 int fc_files_remove_directory (const char *path, fc_error *err);
+/* Have a file's or a directory's content written to the disk. @see fsync(2) */
+int fc_files_sync (const char *path, fc_error *err);
+/* Append the names in a directory, in no order, each with a "/" after it. @see readdir(3) */
+int fc_files_list (const char *path, fc_buffer *out, fc_error *err);
 /* Append at most the last `limit` bytes of a regular file. */
 int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err);
 /* An absolute form of a path: the working directory is put before a relative one, "." and empty parts go;

@@ -1,10 +1,9 @@
-/* process: see process.h.
- *
- * clone() with CLONE_VM|CLONE_VFORK: the child borrows the memory and runs on a stack of its own until
- * it execs, so a large heap costs nothing, and a failure comes back in memory. It shares the memory
- * with a stopped parent: between clone and exec it makes plain system calls and touches nothing else. */
+/* process: see process.h. The child borrows the memory of the stopped parent until it execs (child.h): it makes plain
+ * system calls and touches nothing else. */
 #define _GNU_SOURCE
 #include "process.h"
+
+#include "child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STACK_SIZE = 64 * 1024, GUARD_SIZE = 4096, SIGNALS = 64 };
+enum { SIGNALS = 64 };
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
@@ -86,6 +84,9 @@ static int child_main (void *argument) {
   plan->step = "setsid";
   if (setsid() < 0)
     goto failed;
+  plan->step = "enter the network namespace for";
+  if (spec->netns >= 0 && syscall(SYS_setns, spec->netns, CLONE_NEWNET) < 0)
+    goto failed;
   plan->step = "set up standard streams";
   if (child_set_stdio(spec->stdio) < 0)
     goto failed;
@@ -110,21 +111,8 @@ failed:
 /* ---- in the parent ---- */
 
 static int start_child (child_plan *plan, pid_t *pid, int *pidfd, fc_error *err) {
-  uint64_t all = ~UINT64_C(0), before;
-  char *stack = mmap(NULL, STACK_SIZE + GUARD_SIZE, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED)
-    return fc_error_system(err, errno, "cannot map a stack");
-  mprotect(stack, GUARD_SIZE, PROT_NONE);
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
-  int id = clone(child_main, stack + STACK_SIZE + GUARD_SIZE,
-                 CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, plan, pidfd);
-  int error = errno;
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
-  munmap(stack, STACK_SIZE + GUARD_SIZE);
-  if (id < 0)
-    return fc_error_system(err, error, "clone");
-  *pid = id;
+  if (fc_child_start(child_main, plan, CLONE_PIDFD | SIGCHLD, pid, pidfd, err) < 0)
+    return -1;
   if (plan->error == 0)
     return 0;
   siginfo_t info;

@@ -17,6 +17,7 @@ typedef struct {
   char *const *argv;
   char *const *envp;
   const char *cwd;           /* NULL: stays where the caller is */
+  int netns;                 /* descriptor of the network namespace it lives in; -1: the caller's */
   int stdio[3];              /* descriptors of the caller that become 0, 1, 2 */
   long no_file;              /* RLIMIT_NOFILE, soft and hard; 0: inherited */
   bool kill_when_dropped;    /* fc_process_drop ends it */

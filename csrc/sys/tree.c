@@ -152,10 +152,14 @@ int fc_tree_mknod (int root, const char *path, int source, fc_error *err) {
 
 static int attach (int mount_fd, int root, const char *path) {
   int target = resolve_from(root, path, O_PATH | O_NOFOLLOW, 0, 0);
+  struct stat st;
   if (target < 0)
     return -1;
-  int rc = move_mount(mount_fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-  int error = errno;
+  int rc = -1, error = ELOOP;
+  if (fstat(target, &st) == 0 && S_ISREG(st.st_mode)) {
+    rc = move_mount(mount_fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    error = errno;
+  }
   close(target);
   errno = error;
   return rc;

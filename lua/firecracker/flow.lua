@@ -5,8 +5,10 @@
 
 local errors = require "firecracker.errors"
 local handler = require "firecracker.handler"
+local lazy = require "firecracker.lazy"
 local steps = require "firecracker.steps"
-local text = require "firecracker.text"
+
+local text = lazy "firecracker.text"
 
 local flow = {}
 

@@ -3,37 +3,34 @@
 -- @module firecracker
 
 local api_client = require "firecracker.api.client"
-local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
-local drives = require "firecracker.drives"
 local errors = require "firecracker.errors"
 local flow = require "firecracker.flow"
 local handler = require "firecracker.handler"
 local handlers = require "firecracker.handlers"
-local kernel_args = require "firecracker.kernel_args"
+local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
 local machine = require "firecracker.machine"
-local many = require "firecracker.loop.many"
-local rate_limiter = require "firecracker.rate_limiter"
 local version = require "firecracker.version"
 
 if core.version ~= version.string then
   error(("firecracker %s found a C core of version %s: reinstall it"):format(version.string, core.version), 0)
 end
 
+local config_file = lazy "firecracker.config.file"
+
 local fc = {
   _VERSION = "firecracker " .. version.string,
   version = version,
   handlers = handlers,
   handler = handler.new,
-  config = { load = config_file.load, dump = config_file.dump },
-  drives = drives,
-  kernel_args = kernel_args.new,
-  rate_limiter = rate_limiter.new,
+  config = {
+    load = function (...) return config_file.load(...) end,
+    dump = function (...) return config_file.dump(...) end,
+  },
   null = core.json.null,
   loop = loop,
   run = loop.run, spawn = loop.spawn, sleep = loop.sleep,
-  all = many.all, map = many.map,
 }
 
 --- The time on the clock that all time limits use.
@@ -101,11 +98,18 @@ function fc.command (config)
   return require("firecracker.launch.command").show(config)
 end
 
--- What only some programs need is loaded when it is asked for.
-local LATER <const> = { jail = "firecracker.jail", testing = "firecracker.testing" }
+-- What only some programs need is loaded when it is asked for: a module, or a field of one.
+local LATER <const> = {
+  all = { "firecracker.loop.many", "all" }, map = { "firecracker.loop.many", "map" },
+  drives = { "firecracker.drives" }, jail = { "firecracker.jail" }, net = { "firecracker.network" }, testing = { "firecracker.testing" },
+  kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" },
+}
 
 return setmetatable(fc, { __index = function (self, name)
-  local module = LATER[name] and require(LATER[name])
-  rawset(self, name, module)
-  return module
+  local later = LATER[name]
+  if later then
+    local module, field = require(later[1]), later[2]
+    self[name] = field and module[field] or module
+    return self[name]
+  end
 end })

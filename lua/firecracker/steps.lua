@@ -5,7 +5,9 @@
 
 local errors = require "firecracker.errors"
 local handler = require "firecracker.handler"
-local text = require "firecracker.text"
+local lazy = require "firecracker.lazy"
+
+local text = lazy "firecracker.text"
 
 local steps = {}
 

@@ -115,6 +115,22 @@ describe("a client of the API", function ()
       end)
     end)
 
+    it("when the server is found to hang, long before its time is up", function ()
+      server({ { hang = true } }, function (s)
+        local looks = 0
+        local api = new(s.path, { hangs = function ()
+          looks = looks + 1
+          return looks == 2
+        end, gone = function () return looks == 2 and errors.new { code = "exited", message = "hung" } or nil end })
+        local began = now()
+        assert.equal("exited", select(2, api:request("GET", "/", nil, { timeout = 60 })).code)
+        assert.is_true(now() - began < 30)
+        looks = 2
+        assert.equal("timeout", select(2, api:request("GET", "/", nil, { timeout = 0.02 })).code)
+        assert.equal(2, looks)
+      end)
+    end)
+
     it("by raising for wrong use, at the user's line", function ()
       local api = new "/no/such"
       for _, arguments in ipairs { {}, { "GET" }, { "GET", "x" }, { 1, "/" } } do

@@ -8,7 +8,8 @@
  *   start                from nothing to a running guest: total, instance_start
  *   stop, wait           SIGTERM, or SIGKILL, until the VMM is reaped and its files are gone: total
  *   attach PATH          connect to a VMM that runs
- *   get N                N times GET /: p50, p90, p99, cpu (a request)
+ *   get N                N times GET /: p50, p90, p99, cpu (a request); vm N: PATCH /vm, paused and resumed in turn;
+ *                        mmds1 N, mmds50 N: PUT /mmds with a body of 1 and of 50 KiB
  *   many N               N VMs from this one thread: total until all guests run, cpu (a VM)
  *   run                  start, wait for the guest's own end: total
  * Environment: FIRECRACKER, KERNEL, DRIVE, WORK (directory of the sockets). */
@@ -36,7 +37,8 @@
 
 extern char **environ;
 
-enum { RETRY_FIRST_NS = 20000, RETRY_LAST_NS = 1000000, SOCKET_PATIENCE_MS = 5000, MANY_LIMIT = 1000 };
+enum { RETRY_FIRST_NS = 20000, RETRY_LAST_NS = 1000000, SOCKET_PATIENCE_MS = 5000, MANY_LIMIT = 1000,
+       LARGEST = 51200 };   /* bytes of a body that the VMM takes */
 enum step { MACHINE, BOOT_SOURCE, DRIVES, VSOCK, INSTANCE_START, STEPS };
 
 typedef struct {
@@ -182,9 +184,11 @@ static bool connect_to (machine *m) {
   return open_easy(m) == 0;   /* the first request connects, and is the one that is tried again */
 }
 
-static void get (machine *m) {
+static void ask (machine *m, const char *method, const char *path, const char *body) {
   (void)m;
-  perform("GET", "/", NULL);
+  if (!body)
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+  perform(method, path, body);
 }
 
 static void disconnect (machine *m) {
@@ -210,9 +214,9 @@ static bool connect_to (machine *m) {
   return false;
 }
 
-static void get (machine *m) {
-  char text[256];
-  size_t n = write_request(text, sizeof text, "GET", "/", NULL);
+static void ask (machine *m, const char *method, const char *path, const char *body) {
+  static char text[LARGEST + 1024];
+  size_t n = write_request(text, sizeof text, method, path, body);
   if (send(m->fd, text, n, MSG_NOSIGNAL) != (ssize_t)n)
     die("send");
   while (!read_reply(m)) {}
@@ -362,13 +366,36 @@ static int compare (const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static void get_many (machine *m, int n) {
+/* What is asked for N times: with these two bodies in turn, or with one of so many bytes. */
+static const struct asked {
+  const char *command, *method, *path, *bodies[2];
+  int size;
+} asked[] = {{"get", "GET", "/", {0}, 0},
+             {"vm", "PATCH", "/vm", {"{\"state\":\"Paused\"}", "{\"state\":\"Resumed\"}"}, 0},
+             {"mmds1", "PUT", "/mmds", {0}, 1024},
+             {"mmds50", "PUT", "/mmds", {0}, LARGEST},
+             {0}};
+
+static const struct asked *find_asked (const char *command) {
+  const struct asked *what = asked;
+  while (what->command && strcmp(what->command, command) != 0)
+    what++;
+  return what->command ? what : NULL;
+}
+
+static void ask_many (machine *m, const struct asked *what, int n) {
   static double took[100000];
+  static char text[LARGEST + 1];
   n = n > 100000 ? 100000 : n;
+  if (what->size > 0) {
+    memset(text, 'x', sizeof text);
+    memcpy(text, "{\"a\":\"", 6);
+    memcpy(text + what->size - 2, "\"}", 3);
+  }
   double cpu = cpu_us();
   for (int i = 0; i < n; i++) {
     double before = now_us();
-    get(m);
+    ask(m, what->method, what->path, what->size > 0 ? text : what->bodies[i % 2]);
     took[i] = now_us() - before;
   }
   cpu = (cpu_us() - cpu) / n;
@@ -391,8 +418,8 @@ static void obey (machine *m, const char *command, const char *argument) {
     if (!connect_to(m))
       die(argument);
     printf("total 0\n");
-  } else if (strcmp(command, "get") == 0) {
-    get_many(m, atoi(argument));
+  } else if (find_asked(command)) {
+    ask_many(m, find_asked(command), atoi(argument));
   } else if (strcmp(command, "many") == 0) {
     start_many(atoi(argument));
   } else if (strcmp(command, "run") == 0) {

@@ -1,5 +1,7 @@
 -- What the library takes, measured in one process that obeys the commands of floor.c:
--- start, stop, wait, attach PATH, get N, many N, run. Beyond those: `parts N`, what a start does that the floor does not.
+-- start, stop, wait, attach PATH, get N, vm N, mmds1 N, mmds50 N, many N, run. Beyond those: `parts N`, what a start does
+-- that the floor does not, and `death STAGE`, the time from the death of a stub that ends at "socket" or "request" to the
+-- error of the start.
 -- Environment: FIRECRACKER, KERNEL, DRIVE, WORK.
 
 local fc = require "firecracker"
@@ -71,18 +73,29 @@ function commands.socket ()
   return "path", vm.socket_path
 end
 
-function commands.get (n)
-  local took, api = {}, client or vm.api
-  local began = cpu()
-  for i = 1, tonumber(n) do
-    local before = now()
-    local info = api:get_instance_info()
-    took[i] = now() - before
-    assert(info.vmm_version)
+-- Ask N times: ask(api, i).
+local function repeated (ask)
+  return function (n)
+    local took, api = {}, client or vm.api
+    local began = cpu()
+    for i = 1, tonumber(n) do
+      local before = now()
+      assert(ask(api, i))
+      took[i] = now() - before
+    end
+    local spent = (cpu() - began) / n
+    return "p50", microseconds(sample.quantile(took, 0.5)), "p90", microseconds(sample.quantile(took, 0.9)),
+      "p99", microseconds(sample.quantile(took, 0.99)), "cpu", ("%.3f"):format(spent * 1e6)
   end
-  local spent = (cpu() - began) / n
-  return "p50", microseconds(sample.quantile(took, 0.5)), "p90", microseconds(sample.quantile(took, 0.9)),
-    "p99", microseconds(sample.quantile(took, 0.99)), "cpu", ("%.3f"):format(spent * 1e6)
+end
+
+commands.get = repeated(function (api) return api:get_instance_info().vmm_version end)
+
+commands.vm = repeated(function (api, i) return api:patch_vm { state = i % 2 == 1 and "Paused" or "Resumed" } end)
+
+for command, size in pairs { mmds1 = 1024, mmds50 = 51200 } do
+  local data = { a = ("x"):rep(size - #'{"a":""}') }
+  commands[command] = repeated(function (api) return api:put_mmds(data) end)
 end
 
 function commands.many (n)
@@ -101,6 +114,16 @@ function commands.many (n)
   end)
   assert(next(vms.errors) == nil, next(vms.errors) and tostring(select(2, next(vms.errors))))
   return "total", microseconds(took), "cpu", microseconds(spent / n)
+end
+
+function commands.death (stage)
+  local settings = config()
+  settings.vmm = { arguments = { "--die", stage } }
+  local dead <close> = assert(fc.new(settings))
+  local ok, err = dead:start()
+  local told = now()
+  assert(not ok and err.code == "exited" and err.exited == 1, tostring(err))
+  return "total", microseconds(told - tonumber(err.stderr:match "died at ([%d.]+)") / 1e6)
 end
 
 local function median_of (n, fn, after)

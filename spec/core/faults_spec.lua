@@ -79,13 +79,39 @@ local ENTRIES <const> = {
       assert(files.create(name .. "/file"))
       local file <close> = assert(files.open(name .. "/file", "r+"))
       local again <close> = assert(files.reopen(0))
+      local lock <close> = assert(files.lock(name .. "/file"))
+      assert(not files.lock(name .. "/file"))
       local dir <close> = assert(files.open(name, "r"))
       assert(files.tail("/proc/self/../../etc/passwd", 100))
       assert(files.absolute "a/b/../c")
-      assert(files.look(name) and file:number() + again:number() + dir:number() > 0)
+      assert(#assert(files.list(name)) == 2)
+      assert(files.look(name) and lock:number() + file:number() + again:number() + dir:number() > 0)
       assert(files.random_hex(32))
       assert(files.unlink(name .. "/file"))
       assert(files.remove_directory(name))
+    end
+  end },
+  { "copies", { lua = 4, kernel = 4 }, function ()
+    local files = require "firecracker.core".files
+    local name, long = os.tmpname(), ("x"):rep(5000)
+    local function finish (copy, err)
+      local _ <close> = assert(copy, err)
+      local done, problem
+      repeat
+        done, problem = copy:step(1000)
+      until done ~= false
+      assert(done, problem)
+    end
+    return function ()
+      local out = assert(io.open(name, "w"))
+      out:write(long)
+      out:close()
+      files.unlink(name .. "-copy")
+      finish(files.copy(name, name .. "-copy"))
+      finish(files.merge(name, name .. "-copy", true))
+      files.sync(name)
+      files.unlink(name .. "-copy")
+      os.remove(name)
     end
   end },
   { "a pseudo-terminal", { lua = 2, kernel = 1 }, function ()

@@ -217,6 +217,24 @@ describe("files", function ()
     end)
   end)
 
+  describe("list", function ()
+    it("gives the names, of files of every kind", function ()
+      here "mkdir a a/b empty; touch a/file a/.hidden; ln -s x a/link; mkfifo 'a/a name'"
+      local names = assert(files.list(dir .. "/a"))
+      table.sort(names)
+      assert.same({ ".hidden", "a name", "b", "file", "link" }, names)
+      assert.same({}, files.list(dir .. "/empty"))
+      assert.is_true(#files.list "/proc/self/task" >= 1)
+    end)
+
+    it("follows no link and reads directories only", function ()
+      here "mkdir a; touch file; ln -s a link"
+      fails("ENOTDIR", "cannot open directory DIR/link: Not a directory", files.list(dir .. "/link"))
+      fails("ENOTDIR", "cannot open directory DIR/file: Not a directory", files.list(dir .. "/file"))
+      fails("ENOENT", "cannot open directory DIR/none: No such file or directory", files.list(dir .. "/none"))
+    end)
+  end)
+
   describe("tail", function ()
     it("gives the last bytes at most", function ()
       here "printf 'one\\ntwo\\n\\0\\377' >file; touch empty"
@@ -371,6 +389,33 @@ describe("files", function ()
         place:close()
         local _, err = core.files.reopen(0)
         io.write(err.errno, " ", err.message)]])))
+    end)
+  end)
+
+  describe("lock", function ()
+    it("holds one at a time, until it is closed", function ()
+      sh.tmpdir(function (dir)
+        local path = dir .. "/lock"
+        local one = assert(files.lock(path))
+        assert.is_false(files.lock(path))
+        one:close()
+        local two <close> = assert(files.lock(path))
+        assert.is_false(files.lock(path))
+        assert(os.remove(path))   -- whoever has it may
+        local three <close> = assert(files.lock(path))
+        assert.is_false(files.lock(path))
+      end)
+    end)
+
+    it("follows no link, and says what is wrong", function ()
+      sh.tmpdir(function (dir)
+        assert(sh(("ln -s /etc/passwd %s/link"):format(dir)))
+        local fd, err = files.lock(dir .. "/link")
+        assert.is_nil(fd)
+        assert.equal("ELOOP", err.errno)
+        assert.equal("ENOENT", select(2, files.lock(dir .. "/no/lock")).errno)
+        assert.equal("EISDIR", select(2, files.lock(dir)).errno)
+      end)
     end)
   end)
 

@@ -133,51 +133,81 @@ describe("#kvm the table of the API", function ()
     end
   end)
 
-  on_vmm("gives each operation its phase, and each works in it", function ()
-    local done = {}
-    local api = setmetatable({}, { __index = function (_, name)
-      return function (_, ...)
-        done[name] = true
-        return vm.api[name](vm.api, ...)
-      end
-    end })
+  -- No error but of the connection's is known of these, and no success of those here: it takes a guest with a driver.
+  local NO_ERROR <const> = { get_instance_info = true, get_version = true, get_vm_config = true, get_machine_config = true,
+                             get_mmds = true }
+  local NO_SUCCESS <const> = { patch_balloon = "spec/linux/devices_spec.lua" }
+
+  on_vmm("#root gives each operation its phase, and each works in it and fails as it can", function ()
+    local worked, failed = {}, {}
+    local function of (other)
+      return setmetatable({}, { __index = function (_, name)
+        return function (_, ...)
+          local value, err = other.api[name](other.api, ...)
+          if value ~= nil then
+            worked[name] = true
+          elseif err.code == "api" then
+            failed[name] = true
+          end
+          return value, err
+        end
+      end })
+    end
+    local api = of(vm)
     local function refused (pattern, _, err)
       assert.matches(pattern, err and err.message or "no error")
     end
+    local function refuse_raw (pattern, name, path, body)   -- past the client's own checks
+      refused(pattern, vm.api:request(name:match "^%a+":upper(), path, body))
+      failed[name] = true
+    end
     local limit = { bandwidth = { size = 1000, refill_time = 100 } }
+    local tap = leaks.links .. "a"
     -- before the start
     assert.equal("Not started", api:get_instance_info().state)
     assert.equal(have, api:get_version().firecracker_version)
     refused("No balloon device found", api:get_balloon())
     refused("get_balloon_statistics: machine %x+ is not started; this needs a guest that runs", api:get_balloon_statistics())
+    refuse_raw("not supported before starting", "get_balloon_statistics", "/balloon/statistics")
     refused("patch_vm: machine %x+ is not started", api:patch_vm { state = "Paused" })
+    refuse_raw("not supported before starting", "patch_vm", "/vm", { state = "Paused" })
     refused("put_snapshot_create: .*this needs a paused guest: pause it first",
       api:put_snapshot_create { snapshot_path = "/s", mem_file_path = "/m" })
+    refuse_raw("not supported before starting", "put_actions", "/actions", { action_type = "SendCtrlAltDel" })
+    refused("Cannot start microvm without kernel", api:put_actions { action_type = "InstanceStart" })
     refused("No such file", api:put_boot_source { kernel_image_path = "/absent" })
     assert(api:put_boot_source { kernel_image_path = bed.guest "idle" })
+    refused("Failed to open target file", api:put_logger { log_path = "/absent/log" })
     assert(api:put_logger { level = "Info" })
     assert(api:put_metrics { metrics_path = bed.write(vm.directory .. "/metrics", "") })
     refused("Reinitialization", api:put_metrics { metrics_path = vm.directory .. "/metrics" })
     assert(api:put_machine_config { vcpu_count = 1, mem_size_mib = 64, track_dirty_pages = true })
     refused("vCPUs must be greater", api:put_machine_config { vcpu_count = 33, mem_size_mib = 64 })
     assert(api:patch_machine_config { mem_size_mib = 128 })
+    refused("memory size %(MiB%) is either 0", api:patch_machine_config { mem_size_mib = 0 })
     assert.equal(128, api:get_machine_config().mem_size_mib)
+    refused("can not convert to numeric", api:put_cpu_config { kvm_capabilities = fc.array { "many" } })
     assert(api:put_cpu_config { kvm_capabilities = fc.array() })
     assert(api:put_drive("d", { drive_id = "d", path_on_host = image, is_root_device = false }))
     refused("Unable to create the virtio block device", api:put_drive("e", { drive_id = "e", path_on_host = "/absent",
                                                                              is_root_device = false }))
     assert(api:put_balloon { amount_mib = 1, deflate_on_oom = true, stats_polling_interval_s = 1 })
     refused("too large", api:put_balloon { amount_mib = 4096, deflate_on_oom = true })
+    refused("unknown field `bogus`", api:put_entropy { bogus = 1 })
     assert(api:put_entropy {})
+    refused("No such file or directory", api:put_vsock { guest_cid = 3, uds_path = "/absent/v.sock" })
     assert(api:put_vsock { guest_cid = 3, uds_path = vm.directory .. "/v.sock" })
+    refused("data store is not initialized", api:patch_mmds { b = 2 })
     assert(api:put_mmds { a = 1 })
     assert(api:patch_mmds { b = 2 })
+    refused("413", api:patch_mmds { c = ("x"):rep(51190) })
+    refuse_raw("larger than the limit", "put_mmds", "/mmds", { c = ("x"):rep(51200) })
     assert.same({ a = 1, b = 2 }, api:get_mmds())
     refused("does not correspond to any existing", api:put_mmds_config { network_interfaces = { "eth0" }, version = "V2" })
-    local _, tap = api:put_network_interface("eth0", { iface_id = "eth0", host_dev_name = leaks.links .. "a" })
-    if not tap then
-      assert(api:put_mmds_config { network_interfaces = { "eth0" }, version = "V2" })
-    end
+    assert(api:put_network_interface("eth0", { iface_id = "eth0", host_dev_name = tap, guest_mac = "06:00:00:00:00:01" }))
+    refused("MAC address is already in use", api:put_network_interface("eth1", { iface_id = "eth1", host_dev_name = tap .. "b",
+                                                                               guest_mac = "06:00:00:00:00:01" }))
+    assert(api:put_mmds_config { network_interfaces = { "eth0" }, version = "V2" })
     refused("not allowed after configuring boot%-specific", api:put_snapshot_load { snapshot_path = "/s",
       mem_backend = { backend_type = "File", backend_path = "/m" } })
     assert.equal("d", api:get_vm_config().drives[1].drive_id)
@@ -191,25 +221,63 @@ describe("#kvm the table of the API", function ()
     assert(api:put_actions { action_type = "FlushMetrics" })
     assert(api:patch_drive("d", { drive_id = "d", path_on_host = image }))
     assert(api:patch_drive("d", { drive_id = "d", rate_limiter = limit }))
-    if not tap then
-      assert(api:patch_network_interface("eth0", { iface_id = "eth0", rx_rate_limiter = limit, tx_rate_limiter = limit }))
-    end
+    refused("Failed to find the device", api:patch_drive("e", { drive_id = "e", path_on_host = image }))
+    assert(api:patch_network_interface("eth0", { iface_id = "eth0", rx_rate_limiter = limit, tx_rate_limiter = limit }))
+    refused("Failed to find the device", api:patch_network_interface("eth1", { iface_id = "eth1", rx_rate_limiter = limit }))
+    assert.equal(1, api:get_balloon().amount_mib)
     refused("activated", api:patch_balloon { amount_mib = 2 })     -- the guest has no driver for it
     assert(api:patch_balloon_statistics { stats_polling_interval_s = 2 })
     refused("enabled/disabled", api:patch_balloon_statistics { stats_polling_interval_s = 0 })
     assert.equal(1, api:get_balloon_statistics().target_mib)
+    refuse_raw("save/restore unavailable while running", "put_snapshot_create", "/snapshot/create",
+      { snapshot_path = vm.directory .. "/s", mem_file_path = vm.directory .. "/m" })
     assert(api:patch_vm { state = "Paused" })
     assert.equal("paused", vm.state)
     assert(api:put_snapshot_create { snapshot_path = vm.directory .. "/s", mem_file_path = vm.directory .. "/m" })
     assert(api:patch_vm { state = "Resumed" })
-    done.patch_network_interface = true
+    -- its snapshot in another, once what it holds is free
+    local state, memory = bed.scratch "s", bed.scratch "m"
+    assert(os.rename(vm.directory .. "/s", state) and os.rename(vm.directory .. "/m", memory))
+    finally(function () os.remove(state) os.remove(memory) end)
+    vm:close()
+    local other <close> = assert(fc.new(bed.config("idle", { id = vm.id })))   -- its vsock is in the same place
+    assert(fcinit.start_vmm(other))
+    assert(of(other):put_snapshot_load { snapshot_path = state, resume_vm = true,
+                                         mem_backend = { backend_type = "File", backend_path = memory } })
+    assert.equal("Running", other:info().state)
     local missing = {}
     for _, operation in ipairs(operations) do
-      if has(operation) and not done[operation.name] then
-        missing[#missing + 1] = operation.name
+      local name = operation.name
+      if has(operation) and not worked[name] and not NO_SUCCESS[name] then
+        missing[#missing + 1] = name .. " never worked"
+      elseif has(operation) and not failed[name] and not NO_ERROR[name] then
+        missing[#missing + 1] = name .. " never failed"
       end
     end
     assert.same({}, missing)
+  end)
+
+  it("answers, or is known to have ended, when its guest ends meanwhile", function ()
+    -- Firecracker 1.12 neither answers a request of that moment nor ends: every other round or so is such a one.
+    for _ = 1, 10 do
+      local warnings = {}
+      local own <close> = assert(fc.boot(bed.config("exit", { log = function (event)
+        warnings[#warnings + 1] = event.event == "warning" and event.message or nil
+      end })))
+      fc.run(function ()
+        for _ = 1, 4 do
+          fc.spawn(function ()
+            local ok, err = true, nil
+            while ok do
+              ok, err = own:info { timeout = 50 }
+            end
+            assert.equal("exited", err.code, err.message)
+          end)
+        end
+      end)
+      local ended = assert(own:wait { timeout = 10 })
+      assert.same(own.hung and { 9, 1 } or { 0, 0 }, { ended.signal or ended.exited, #warnings })
+    end
   end)
 
   on_vmm("lets the client refuse before it sends what the release lacks", function ()

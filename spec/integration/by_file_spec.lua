@@ -194,6 +194,33 @@ describe("#kvm a start by file", function ()
     assert.equal("fcinit.StartInstance: the VMM exited with status 1: Error: RunWithApi(BuildFromJson(…))", err.message)
   end)
 
+  it("takes a CPU template that a file holds, as a start by requests does", function ()
+    local path, template = bed.scratch "cpu", '{ "kvm_capabilities": ["%s"], "cpuid_modifiers": null }'
+    finally(function () os.remove(path) end)
+    for _, via in ipairs { "api", "config_file" } do
+      local bodies = {}
+      local function boot ()
+        return fc.boot(bed.config("idle", { cpu_config = path, log_level = "trace", log = function (event)
+          bodies[#bodies + 1] = event.operation == "PUT /cpu-config" and event.body or nil
+        end }), { via = via })
+      end
+      bed.write(path, template:format "!56")
+      local vm <close> = assert(boot())
+      assert.same({ via == "api" and '{"kvm_capabilities":["!56"]}' or nil }, bodies)
+      assert.is_nil((files.look(vm.directory .. "/cpu-config.json")))
+      bed.write(path, template:format "9999")
+      local _, err = boot()
+      assert.matches("^fcinit.StartInstance: .*Missing KVM capabilities: 0x270f", err.message)
+      bed.write(path, "{ nothing")
+      _, err = boot()
+      assert.same({ "json", path }, { err.code, err.path })
+      assert.matches("^fcinit.ConfigureCPU: config.cpu_config: " .. path:gsub("%p", "%%%0") .. ": not valid JSON", err.message)
+      os.remove(path)
+      _, err = boot()
+      assert.equal(("validate.Cfg: config.cpu_config: cannot use %s: No such file or directory"):format(path), err.message)
+    end
+  end)
+
   it("can be done by hand, and tried again", function ()
     local vm <close> = assert(fc.new(bed.config "idle", { via = "config_file" }))
     assert(h.setup_kernel_args(vm))

@@ -1,5 +1,6 @@
 -- Every way a machine ends: each has a defined outcome and says what happened.
 local bed = require "spec.support.bed"
+local core = require "firecracker.core"
 local fc = require "firecracker"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
@@ -342,5 +343,34 @@ describe("#kvm #root without the right to /dev/kvm", function ()
         exec setpriv --reuid=1234 --regid=1234 --clear-groups lua5.4 %s"]]):format(dir, script))
     assert.matches("^api\tfcinit.StartInstance\t.*Permission denied", out)
     assert.matches("/dev/kvm", out)
+  end)
+end)
+
+describe("the directory of a machine", function ()
+  leaks.check(before_each, after_each, teardown)
+
+  it("is made once, by whoever needs it first, and goes with the machine", function ()
+    local vm <close> = assert(fc.new { run_dir = leaks.run_dir })
+    assert.is_true(vm:own_directory())
+    local path = vm.directory
+    assert.equal(leaks.run_dir .. "/" .. vm.id, path)
+    assert.is_true(vm:own_directory())
+    assert.equal(path, vm.directory)
+    assert.equal(1, #vm.undo)
+    assert(vm:stop())
+    assert.is_nil((core.files.look(path)))
+  end)
+
+  it("is drawn anew when its id is taken, unless the id is given", function ()
+    local one <close> = assert(fc.new { run_dir = leaks.run_dir })
+    local two <close> = assert(fc.new { run_dir = leaks.run_dir })
+    assert(one:own_directory())
+    two.id = one.id
+    assert(two:own_directory())
+    assert.not_equal(one.id, two.id)
+    local three <close> = assert(fc.new { run_dir = leaks.run_dir, id = one.id })
+    local ok, err = three:own_directory()
+    assert.is_nil(ok)
+    assert.equal("EEXIST", err.errno)
   end)
 end)

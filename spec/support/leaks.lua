@@ -4,6 +4,7 @@
 --   leaks.check(before_each, after_each, teardown)
 
 local core = require "firecracker.core"
+local loop = require "firecracker.loop"
 
 local leaks = {}
 
@@ -72,6 +73,14 @@ local function before ()
   taken = snapshot()
 end
 
+-- What the specs of another file dropped may still be on its way out.
+local function settle ()
+  for _ = 1, 5 do
+    collectgarbage()
+    loop.sleep(0.01)
+  end
+end
+
 local function after ()
   collectgarbage()
   collectgarbage()
@@ -96,7 +105,14 @@ end
 
 --- Check around every spec of a block.
 function leaks.check (before_each, after_each, teardown)
-  before_each(before)
+  local settled
+  before_each(function ()
+    if not settled then
+      settle()
+      settled = true
+    end
+    before()
+  end)
   after_each(after)
   teardown(function ()
     assert(core.files.remove_directory(leaks.run_dir))

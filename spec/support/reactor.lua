@@ -2,15 +2,24 @@
 -- reactor.wait(ready): steps until ready() returns something true, which it returns; fails after ten seconds. What fires
 -- meanwhile is told to the loop, whose tasks do not move.
 -- reactor.poll(ready): the same for what nothing tells of: looks every millisecond
--- reactor.fired([seconds]): the keys that fire within that time (default: what has fired already), in order
+-- reactor.fired([seconds]): the keys that fire within that time (default: what has fired already), in order; of what this
+-- file's specs have made, not of what others dropped
+-- reactor.seen[key]: whether it has fired in any of these
 -- reactor.steps(fn): how many steps are made while fn runs, whoever makes them
 
 local core = require "firecracker.core"
 local loop = require "firecracker.loop"
 
-local reactor = {}
+local reactor = { seen = {} }
 
 local PATIENCE <const> = 10
+
+-- Keys grow: those of what this file's specs make are beyond one that is made before.
+local first
+do
+  local timer <close> = assert(core.reactor():timer())
+  first = timer:key()
+end
 
 function reactor.wait (ready)
   local it, deadline = core.reactor(), core.now() + PATIENCE
@@ -22,6 +31,7 @@ function reactor.wait (ready)
     assert(core.now() < deadline, "nothing came in ten seconds")
     assert(it:step(deadline) ~= nil)
     for key in it.fired, it do
+      reactor.seen[key] = true
       loop.fire(key)
     end
   end
@@ -40,7 +50,10 @@ function reactor.fired (seconds)
   repeat
     assert(it:step(deadline))
     for key in it.fired, it do
-      keys[#keys + 1] = key
+      reactor.seen[key] = true
+      if key > first then
+        keys[#keys + 1] = key
+      end
     end
   until core.now() >= deadline
   return keys

@@ -19,6 +19,7 @@ local metatable = { __name = "firecracker.api", __index = methods }
 -- Firecracker serves ten connections; its own tools stay at nine.
 local CONNECTIONS <const> = 9
 local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3
+local LATE <const>, LATEST <const> = 0.25, 2   -- seconds without a reply until its server is looked at, then twice as many
 
 --- Make a client. Nothing is connected yet.
 -- @tparam string path of the API socket; may be longer than a socket address
@@ -27,7 +28,8 @@ local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3
 -- `release` (function that gives the VMM's release; absent: the VMM is asked when it matters, once), `state` (function that
 -- gives the guest's state, "vmm", "running" or "paused"), `moved` (function, called with the state that a request brought
 -- about), `who` (names the machine in errors),
--- `gone` (function: `err` when the server's process is known to be dead, else nil), `starting` (true: the server may
+-- `gone` (function: `err` when the server's process is known to be dead, else nil), `hangs` (function, asked when a reply is
+-- late: whether none will come), `starting` (true: the server may
 -- still be on its way to listen, so a refused connection is tried again)
 -- @treturn table client; close it
 function client.new (path, options)
@@ -38,6 +40,7 @@ function client.new (path, options)
     log = options.log,
     trace = options.trace,
     gone = options.gone,
+    hangs = options.hangs,
     release = options.release,
     state = options.state,
     moved = options.moved,
@@ -110,14 +113,22 @@ local function attempt (self, use, method, path, body, deadline)
   end
   use.pending = true
   local status, text = false, nil
+  local late = LATE
   while status == false do
-    local fired = loop.park(deadline, use.key)
+    local look = self.hangs and core.now() + late
+    local looks = look and look < deadline
+    local fired = loop.park(looks and look or deadline, use.key)
     if self.closed then
       return nil, closed_error(self)
     end
     status, text = request:result()
     if status == false and not fired then
-      return nil, "timeout"
+      if not looks then
+        return nil, "timeout"
+      elseif self.hangs() then
+        return nil, closed_error(self)
+      end
+      late = math.min(2 * late, LATEST)
     end
   end
   use.pending = false

@@ -5,21 +5,25 @@
 
 local conflicts = require "firecracker.api.conflicts"
 local known_bad = require "firecracker.api.known_bad"
+local lazy = require "firecracker.lazy"
 local models = require "firecracker.api.models"
 local operations = require "firecracker.api.operations"
-local release = require "firecracker.release"
+
+local release = lazy "firecracker.release"
 
 local gate = {}
-
-local number = release.number
 
 -- The entries of a model that not every release has; nil when there are none.
 local trees = {}
 
-local function numbers (texts, ignore_case)
+local function number (text)
+  return release.number(text)
+end
+
+local function lower_keys (texts)
   local result = {}
-  for key, text in pairs(texts or {}) do
-    result[ignore_case and key:lower() or key] = { text = text, number = number(text) }
+  for key, text in pairs(texts) do
+    result[key:lower()] = text
   end
   return result
 end
@@ -36,9 +40,8 @@ local function tree_of (name)
     if field.since or field.removed or field.enum_since or below then
       tree[#tree + 1] = {
         name = field.name, below = below, list = field.item ~= nil, ignore_case = field.ignore_case,
-        since = field.since, since_number = field.since and number(field.since),
-        removed = field.removed, removed_number = field.removed and number(field.removed),
-        unless = field.unless, values = field.enum_since and numbers(field.enum_since, field.ignore_case),
+        since = field.since, removed = field.removed, unless = field.unless,
+        values = field.ignore_case and field.enum_since and lower_keys(field.enum_since) or field.enum_since,
       }
     end
   end
@@ -51,14 +54,14 @@ local function lack (entry, value, have, path)
   local at = entry.values and type(value) == "string" and entry.values[entry.ignore_case and value:lower() or value]
   if not have then
     return (entry.since or entry.removed or at) and true or nil
-  elseif entry.since and entry.since_number > have.number then
+  elseif entry.since and number(entry.since) > have.number then
     return { field = path, needs = entry.since }
   elseif entry.unless and entry.unless[have.text] then
     return { field = path, needs = entry.unless[have.text] }
-  elseif entry.removed and entry.removed_number <= have.number then
+  elseif entry.removed and number(entry.removed) <= have.number then
     return { field = path, removed = entry.removed }
-  elseif at and at.number > have.number then
-    return { field = path, value = value, needs = at.text }
+  elseif at and number(at) > have.number then
+    return { field = path, value = value, needs = at }
   end
 end
 
@@ -107,7 +110,6 @@ function gate.of (operation)
     local tree = models[operation.body] and tree_of(operation.body)
     of[operation] = (operation.since or tree or bad[operation.name]) and {
       operation = operation, since = operation.since, tree = tree, bad = bad[operation.name],
-      since_number = operation.since and number(operation.since),
     } or false
   end
   return of[operation] or nil
@@ -134,7 +136,7 @@ function gate.check (gated, body, text, at)
   local found
   if have.number < number(release.MINIMUM) then
     found = { field = "this", needs = release.MINIMUM }
-  elseif gated.since_number and gated.since_number > have.number then
+  elseif gated.since and number(gated.since) > have.number then
     found = { field = at or operation.method .. " " .. operation.path, needs = gated.since }
   elseif gated.tree and type(body) == "table" then
     found = find(gated.tree, body, have, at)

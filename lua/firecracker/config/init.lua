@@ -5,11 +5,13 @@
 
 local errors = require "firecracker.errors"
 local host = require "firecracker.host"
+local lazy = require "firecracker.lazy"
 local rules = require "firecracker.config.rules"
 local schema = require "firecracker.config.schema"
-local text = require "firecracker.text"
 local values = require "firecracker.config.values"
 local version = require "firecracker.version"
+
+local text = lazy "firecracker.text"
 
 local config = {}
 
@@ -67,6 +69,7 @@ end
 
 local walk      -- walk(value, field, above, key): the checked copy of one value
 local containers = {}
+local FILE <const> = { type = "path" }   -- in the place of a table that a file holds
 
 -- The records of a table's fields by name, made once for each.
 local by_name = setmetatable({}, { __mode = "k", __index = function (cache, fields)
@@ -243,6 +246,7 @@ function walk (value, field, above, key)
   if arch and arch ~= host.arch() then
     refuse(place, "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
   end
+  field = field.file and type(value) == "string" and FILE or field
   local container = containers[field.type]
   if container and type(value) ~= "table" then
     expect(place, values.expected(field), type(value))

@@ -7,6 +7,7 @@
 --   slash, else a name on PATH), `function`,
 --   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
 --   or `any`, alternatives of the plain types, told apart in this order and described by `expected`
+-- - `file`: of a table, the path of a JSON file of it will do
 -- - `required`; `default`, filled in when absent, or a function that gives it (what Firecracker itself fills in is left
 --   absent and told in `doc`)
 -- - `min`, `max`: of a number, or of a list's length; `max_bytes` of a string
@@ -144,7 +145,7 @@ return {
     section("vsock", "Vsock", "the socket between host and guest"),
     section("balloon", "Balloon", "takes memory back from the guest"),
     section("entropy", "EntropyDevice", "a source of random bytes for the guest"),
-    section("cpu_config", "CpuConfig", "a custom CPU template"),
+    with(section("cpu_config", "CpuConfig", "a custom CPU template"), { file = true }),
     { name = "pmem", type = "list", rules = { { "unique", "id" }, { "once", "root_device" } },
       item = section(nil, "Pmem"), doc = "persistent memory backed by files" },
     section("memory_hotplug", "MemoryHotplugConfig", "memory that can be plugged later"),

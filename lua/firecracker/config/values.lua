@@ -10,7 +10,7 @@ local WORD <const> = { path = "string", program = "string", json = "table", map 
 -- @tparam table field a record of the schema
 -- @treturn string `string expected`
 function values.expected (field)
-  return field.any and field.expected or ("%s expected"):format(WORD[field.type] or field.type)
+  return field.any and field.expected or ("%s%s expected"):format(WORD[field.type] or field.type, field.file and " or path" or "")
 end
 
 --- Word a range.

@@ -2,17 +2,19 @@
 -- `handlers.fcinit.create_machine(vm)`.
 -- @module firecracker.handlers.fcinit
 
-local by_file = require "firecracker.launch.by_file"
 local client = require "firecracker.api.client"
-local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
-local events = require "firecracker.events"
 local handler = require "firecracker.handler"
-local intake = require "firecracker.intake"
 local launch = require "firecracker.launch"
+local lazy = require "firecracker.lazy"
 local paths = require "firecracker.machine.paths"
-local release = require "firecracker.release"
+
+local by_file = lazy "firecracker.launch.by_file"
+local config_file = lazy "firecracker.config.file"
+local events = lazy "firecracker.events"
+local intake = lazy "firecracker.intake"
+local release = lazy "firecracker.release"
 
 local files = core.files
 local fcinit = {}
@@ -127,6 +129,7 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
+    hangs = function () return vm:hangs() end,
     release = function ()
       local binary = launcher.find(vm.config)
       return binary and release.of_binary(binary)
@@ -163,7 +166,10 @@ fcinit.create_log_files = handler.new("fcinit.CreateLogFilesHandler", function (
     return nil, problem
   end
   for _, section in ipairs { "logger", "metrics" } do
-    local ok, err = intake.prepare(vm, section)
+    local ok, err = true, nil
+    if vm.config[section] then
+      ok, err = intake.prepare(vm, section)
+    end
     if not ok then
       return nil, err
     end
@@ -182,7 +188,7 @@ end)
 fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
   for _, section in ipairs { "logger", "metrics" } do
     local operation = "put_" .. section
-    local body = intake.body(vm, section)
+    local body = vm.config[section] and intake.body(vm, section)
     local api, ok, err = nil, true, nil
     if body then
       api, err = api_of(vm)
@@ -208,12 +214,12 @@ fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_con
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
 
---- Set a CPU template of one's own; Firecracker's file may name a file of it, which the API does not take.
+--- Set a CPU template of one's own. What a file of it holds is sent: the API takes no path.
 fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
   if type(vm.config.cpu_config) == "string" then
     local template, err = config_file.read(vm.config.cpu_config)
     if not template then
-      return nil, err
+      return nil, errors.context(err, "config.cpu_config")
     end
     vm.config.cpu_config = template
   end

@@ -2,7 +2,9 @@
 -- @module firecracker.handlers
 
 local errors = require "firecracker.errors"
-local text = require "firecracker.text"
+local lazy = require "firecracker.lazy"
+
+local text = lazy "firecracker.text"
 
 local function strict (group, table)
   local names = {}

@@ -7,7 +7,10 @@ local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
 local gate = require "firecracker.api.gate"
 local handler = require "firecracker.handler"
-local release = require "firecracker.release"
+local lazy = require "firecracker.lazy"
+
+local release = lazy "firecracker.release"
+
 
 local files = core.files
 local validate = {}
@@ -54,6 +57,7 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
     { "boot_source.kernel_image_path", config.boot_source.kernel_image_path, "r" },
     { "boot_source.initrd_path", config.boot_source.initrd_path, "r" },
     { "vmm.seccomp_filter", config.vmm.seccomp_filter, "r" },
+    { "cpu_config", type(config.cpu_config) == "string" and config.cpu_config, "r" },
   }
   for i, drive in ipairs(config.drives) do
     wanted[#wanted + 1] = { ("drives[%d].path_on_host"):format(i), drive.path_on_host, drive.is_read_only and "r" or "rw" }

@@ -11,6 +11,7 @@ local errors = require "firecracker.errors"
 local launch = require "firecracker.launch"
 local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
+local process = require "firecracker.machine.process"
 
 local PATIENCE <const> = 1   -- seconds
 local FIRST_LOOK <const>, LAST_LOOK <const> = 0.5e-3, 4e-3
@@ -140,13 +141,17 @@ local function write_all (vm, noted)
 end
 
 -- How many system call filters a process has on (Linux 5.9); ours, in a container, are the VMM's from its beginning.
-local function filters (process)
-  local status <close> = io.open(("/proc/%s/status"):format(process))
+local function filters (of)
+  local status <close> = io.open(("/proc/%s/status"):format(of))
   return status and tonumber((status:read "a" or ""):match "\nSeccomp_filters:%s*(%d+)") or 0
 end
 
--- Whether the VMM has put its own on, the last thing it does before the guest runs.
-local function is_built (pid)
+-- Whether the VMM has put its own on, the last thing it does before the guest runs; without them it makes its vCPUs last.
+local function is_built (vm)
+  local pid = vm.process:pid()
+  if vm.config.vmm.no_seccomp then
+    return process.has_vcpu(pid)
+  end
   return filters(pid) > filters "self"
 end
 
@@ -155,10 +160,10 @@ end
 -- ends is never answered, nor does the VMM end then (seen on 1.12).
 local function await_built (vm)
   local deadline, pause = core.now() + PATIENCE, FIRST_LOOK
-  while not vm.config.vmm.no_seccomp and core.now() < deadline do
+  while core.now() < deadline do
     if vm.process:poll() then
       return nil, vm:exited_error()
-    elseif is_built(vm.process:pid()) then
+    elseif is_built(vm) then
       return true
     end
     loop.park(math.min(core.now() + pause, deadline), vm.process:key())

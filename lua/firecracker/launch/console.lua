@@ -3,8 +3,10 @@
 -- @module firecracker.launch.console
 
 local core = require "firecracker.core"
-local events = require "firecracker.events"
+local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
+
+local events = lazy "firecracker.events"
 
 local files = core.files
 local console = {}

@@ -130,6 +130,7 @@ local function spawn (vm, argv, stdio)
   local process, err = core.process.spawn {
     path = argv[1], argv = argv, environment = environment_list(vm.config.vmm.environment),
     cwd = vm.directory, stdio = stdio, no_file = NO_FILE, kill_when_dropped = vm.config.when_dropped == "kill",
+    netns = vm.netns and vm.netns.fd,
   }
   direct.close_all(stdio)
   if not process then

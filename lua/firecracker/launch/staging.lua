@@ -14,8 +14,6 @@ local paths = require "firecracker.machine.paths"
 local files, tree = core.files, core.tree
 local staging = {}
 
-local PIECE <const> = 8 << 20   -- bytes copied before the other tasks go on
-
 local ORDER <const> = {
   read = { "link", "reflink", "bind", "copy" },
   write = { "link", "bind" },
@@ -97,8 +95,23 @@ function ways.node (vm, root, item)
   return tree.give(node, vm.config.jailer.uid, vm.config.jailer.gid, item.use == "read" and 256 or 384)   -- 0400, 0600
 end
 
--- A copy of the jail's user's own; `fill` brings its content.
-local function copied (vm, root, item, fill)
+-- In pieces: the other tasks go on between them.
+local function fill (vm, copy, item)
+  while true do
+    local done, at, size = copy:step()
+    if done ~= false then
+      return done, at
+    end
+    vm:emit { event = "staging", level = "debug", path = item.path, way = "copy", done = at, size = size }
+    local ok, err = loop.sleep(0)
+    if not ok then
+      return nil, err
+    end
+  end
+end
+
+-- A copy of the jail's user's own.
+local function copied (vm, root, item, by_blocks)
   if item.look.type ~= "file" then
     return nil, "not a plain file"
   end
@@ -109,7 +122,7 @@ local function copied (vm, root, item, fill)
   local ok
   ok, err = tree.give(target, vm.config.jailer.uid, vm.config.jailer.gid, item.use == "read" and 256 or 384)
   if ok then
-    local copy <close>, problem = tree.copy(item.source, target)
+    local copy <close>, problem = tree.copy(item.source, target, by_blocks)
     ok, err = copy, problem
     if copy then
       local returned
@@ -128,27 +141,11 @@ local function copied (vm, root, item, fill)
 end
 
 function ways.reflink (vm, root, item)
-  return copied(vm, root, item, function (_, copy)
-    return copy:clone()
-  end)
-end
-
-local function copy_all (vm, copy, item)
-  while true do
-    local done, at, size = copy:step(PIECE)
-    if done ~= false then
-      return done, at
-    end
-    vm:emit { event = "staging", level = "debug", path = item.path, way = "copy", done = at, size = size }
-    local ok, err = loop.sleep(0)
-    if not ok then
-      return nil, err
-    end
-  end
+  return copied(vm, root, item, true)
 end
 
 function ways.copy (vm, root, item)
-  return copied(vm, root, item, copy_all)
+  return copied(vm, root, item, false)
 end
 
 -- Which ways, for what a file is called in the jail.

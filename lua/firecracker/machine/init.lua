@@ -7,14 +7,15 @@ local config = require "firecracker.config"
 local core = require "firecracker.core"
 local ending = require "firecracker.machine.ending"
 local errors = require "firecracker.errors"
-local events = require "firecracker.events"
 local flow = require "firecracker.flow"
+local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
 local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
-local text = require "firecracker.text"
 local undo = require "firecracker.undo"
-local verbs = require "firecracker.machine.verbs"
+
+local events = lazy "firecracker.events"
+local text = lazy "firecracker.text"
 
 local files = core.files
 local machine = {}
@@ -22,7 +23,7 @@ local machine = {}
 local methods = {}
 local metatable = { __name = "firecracker.vm", __close = ending.methods.close, __gc = ending.collect }
 
-for _, part in ipairs { process, ending, verbs, paths } do
+for _, part in ipairs { process, ending, paths } do
   for name, method in pairs(part.methods) do
     methods[name] = method
   end
@@ -112,13 +113,23 @@ function computed.pid (self)
   return self.process and not process.exit(self) and self.process:pid() or nil
 end
 
+-- What a plain start asks for while it is absent; any other name may be a verb, and few programs use one.
+local FIELDS <const> = {
+  closed = true, failed = true, starting = true, settling = true, settled = true, undo_errors = true,
+  process = true, exit = true, api = true, directory = true, log_path = true, stderr_path = true,
+}
+
 function metatable.__index (self, key)
   local method = methods[key]
   if method then
     return method
   end
   local compute = computed[key]
-  return compute and compute(self)
+  if compute then
+    return compute(self)
+  elseif not FIELDS[key] then
+    return require("firecracker.machine.verbs").methods[key]
+  end
 end
 
 function metatable.__tostring (self)

@@ -11,6 +11,7 @@ local process = {}
 --- Seconds that ending it may take: after SIGKILL only the kernel can delay the end.
 process.REAP = 10
 
+local LAST_MOMENT <const> = 1   -- seconds from a guest's end to its VMM's
 local TAIL <const> = 2048   -- bytes of the VMM's last words kept in an error
 
 --- Methods of a machine.
@@ -43,6 +44,21 @@ function process.refuse (self, verb, wanted)
     code = "state", operation = verb,
     message = ("cannot %s machine %s: it is %s, not %s"):format(verb, self.id, self.state, wanted),
   }
+end
+
+--- Whether a VMM has a thread for a vCPU: until its guest ends, and nobody else knows of that end.
+-- @tparam int pid
+-- @treturn ?boolean nil: it is gone itself
+function process.has_vcpu (pid)
+  local tasks = ("/proc/%d/task/"):format(pid)
+  local threads = files.list(tasks)
+  for _, thread in ipairs(threads or {}) do
+    local name <close> = io.open(tasks .. thread .. "/comm")
+    if name and (name:read "l" or ""):find "^fc_vcpu" then
+      return true
+    end
+  end
+  return threads and false
 end
 
 --- Wait for its end.
@@ -115,7 +131,29 @@ function process.methods:ended_error (exit, who)
   return errors.new {
     code = "exited", exited = exit.exited, signal = exit.signal, stderr = words ~= "" and words or nil,
     message = ("%s %s%s"):format(jailer and "the jailer" or who or "the VMM", how, last ~= "" and ": " .. last or ""),
+    hint = self.hung,
   }
+end
+
+--- End a VMM that hangs. Where a request comes as the guest ends, Firecracker (1.12) never answers it and never ends: its
+-- main thread waits for the API's, which waits for the answer. For the API client, when an answer is late.
+-- @function vm:hangs
+-- @treturn boolean
+function process.methods:hangs ()
+  if process.exit(self) then
+    return true
+  elseif (self.phase ~= "running" and self.phase ~= "paused") or process.has_vcpu(self.process:pid()) ~= false then
+    return false
+  elseif not process.await(self, core.now() + LAST_MOMENT) then
+    local told = self.hung
+    self.hung = "its guest had ended; a request of that moment keeps Firecracker from ending too: it was killed"
+    if not told then
+      self:emit { event = "warning", level = "warn", message = "the VMM hangs: " .. self.hung }
+      self.process:signal "KILL"
+    end
+    return process.await(self, core.now() + process.REAP)
+  end
+  return true
 end
 
 --- Why the API does not answer, if it is because the VMM has ended. For the API client.

@@ -6,9 +6,11 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
-local file = require "firecracker.config.file"
+local lazy = require "firecracker.lazy"
 local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
+
+local file = lazy "firecracker.config.file"
 
 local verbs = {}
 

@@ -1,0 +1,58 @@
+/* lnet: what the bindings of firecracker.core.net share. */
+#ifndef FC_LNET_H
+#define FC_LNET_H
+
+#include "lcommon.h"
+#include "sys/netlink_objects.h"
+
+#pragma GCC visibility push(hidden)
+
+/* How a field of a table becomes a member of a struct. */
+typedef enum {
+  FC_FIELD_LINK,      /* const char *: the name of a link */
+  FC_FIELD_MASTER,    /* the same; false: "" */
+  FC_FIELD_TEXT,      /* const char * */
+  FC_FIELD_FLAG,      /* bool */
+  FC_FIELD_UP,        /* int: 1 or 0 */
+  FC_FIELD_U32,       /* uint32_t */
+  FC_FIELD_ID,        /* int64_t: a user's or a group's number */
+  FC_FIELD_MAC,       /* fc_mac */
+  FC_FIELD_HOST,      /* fc_address: of one host */
+  FC_FIELD_BLOCK,     /* fc_address with its prefix; "default": family 0 */
+  FC_FIELD_FD,        /* int: an open descriptor */
+} fc_field_type;
+
+typedef struct {
+  const char *name;
+  fc_field_type type;
+  size_t offset;
+  bool required;
+} fc_field;
+
+/* Read the table at `index` into a struct by a list that ends with a NULL name. What is missing, wrong, or in no list
+ * raises. Texts stay alive while the table does. */
+void fc_read_fields (lua_State *L, int index, const fc_field *fields, void *to);
+/* The name of a link at `index`; raises about `field` for what cannot be one. */
+const char *fc_check_link (lua_State *L, int index, const char *field);
+
+/* How a member of a struct becomes a field of a table. */
+typedef enum { FC_COLUMN_TEXT, FC_COLUMN_WORD, FC_COLUMN_FLAG, FC_COLUMN_U32, FC_COLUMN_U64, FC_COLUMN_ID } fc_column_type;
+
+typedef struct {
+  const char *name;
+  fc_column_type type;   /* char[] (left out when empty), const char *, bool, uint32_t, uint64_t, int64_t (left out when negative) */
+  size_t offset;
+} fc_column;
+
+/* Push a table made of a struct. */
+void fc_push_row (lua_State *L, const fc_column *columns, const void *row);
+
+/* A buffer that is freed whatever happens, on the stack. */
+fc_buffer *fc_new_rows (lua_State *L);
+
+/* Sub-tables of firecracker.core.net: each pushes one table. */
+int fc_open_netlink (lua_State *L);
+int fc_open_netns (lua_State *L);
+
+#pragma GCC visibility pop
+#endif
