@@ -62,9 +62,9 @@ local function share (vm, root, item, enter)
   local ok, err = enter()
   if ok and not usable then
     ok, err = lend(vm, item)
-  end
-  if not ok then
-    tree.remove(root, item.name)
+    if not ok then
+      tree.remove(root, item.name)
+    end
   end
   return ok, err
 end
@@ -82,7 +82,12 @@ function ways.bind (vm, root, item)
       return nil, err
     end
     point:close()
-    return tree.bind(root, item.name, item.source, item.use == "read", vm.pid)
+    local ok
+    ok, err = tree.bind(root, item.name, item.source, item.use == "read", vm.pid)
+    if not ok then
+      tree.remove(root, item.name)
+    end
+    return ok, err
   end)
 end
 
@@ -189,11 +194,14 @@ local function stage (vm, place, item)
     if ok then
       vm:emit { event = "staging", level = "debug", path = item.path, way = way, jail = "/" .. item.name }
       return true
-    elseif errors.is(err) and (err.code == "timeout" or err.code == "cancelled") then
+    elseif errors.is(err) and err.code == "timeout" then
       return nil, err
     end
     reasons[#reasons + 1] = ("%s: %s"):format(way, errors.is(err) and err.message or err)
     errno = errors.is(err) and err.errno or errno
+    if errno == "EEXIST" then   -- the name is taken, whichever way
+      break
+    end
   end
   return refuse(item, table.concat(reasons, "; "), { errno = errno, hint = item.use ~= "read" and
     "jailer.staging_for can ask for a copy; what the VMM writes goes with the jail then" or nil })
