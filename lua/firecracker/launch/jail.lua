@@ -34,7 +34,7 @@ end
 --- Remove such a directory when it is empty.
 -- @tparam string path
 function jail.remove_empty (path)
-  if made[path] and os.remove(path) then
+  if made[path] and (os.remove(path) or not files.look(path)) then
     made[path] = nil
   end
 end
@@ -157,11 +157,13 @@ end
 
 -- A directory of ours that others cannot write to, made when it may be.
 local function private_directory (path, field)
+  local is_new = not files.look(path)
   local ok, err = files.mkdir_private(path)
   if not ok then
     err.code, err.field = "config", field
     return nil, errors.context(err, "config." .. field)
   end
+  made[path] = made[path] or is_new or nil
   return true
 end
 
@@ -215,8 +217,6 @@ local function adopt (vm, place)
 end
 
 local function make (vm, place)
-  jail.note_missing(place.base)
-  jail.note_missing(place.above)
   local base = vm.config.jailer.chroot_base_dir
   if base ~= jail.DEFAULT_BASE and not files.look(place.base) then
     return nil, errors.new { code = "config", field = "jailer.chroot_base_dir", path = base, errno = "ENOENT",
