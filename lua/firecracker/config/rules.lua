@@ -221,12 +221,10 @@ end
 -- @tparam table list
 function rules.cgroups (list)
   for key, value in pairs(list) do
-    local file, text, at = key, value, (".%s"):format(key)
+    local file, text, at = key, value, ("[%q]"):format(key)
     if math.type(key) == "integer" then
       at = ("[%d]"):format(key)
       file, text = tostring(value):match "^([^=]*)=(.*)$"
-    elseif not key:find "^[%w_]+$" then
-      at = ("[%q]"):format(key)
     end
     if not file or not file:find "^%l[%w_]*%.[%w_.-]+$" or file:find("..", 1, true) then
       return at, ("the name of a cgroup's file expected, as cpu.weight, got '%s'"):format(file or value)

@@ -41,7 +41,7 @@ end
 local function wanted (config)
   local list = {}
   for key, value in pairs(config.cgroups or {}) do
-    local file, text, at = key, value, (".%s"):format(key)
+    local file, text, at = key, value, ("[%q]"):format(key)
     if math.type(key) == "integer" then
       file, text = value:match "^([^=]*)=(.*)$"
       at = ("[%d]"):format(key)
@@ -120,7 +120,11 @@ local function choose (config, list)
   if version ~= 2 then
     reasons[#reasons + 1] = ("version 1 has no %s"):format(table.concat(lacks1, ", "))
   end
-  local first = asked[(#lacks2 > 0 and version ~= 1 and lacks2 or lacks1)[1]]
+  local both = {}
+  for _, name in ipairs(version and {} or lacks2) do
+    both[#both + 1] = not v1[name] and name or nil
+  end
+  local first = asked[both[1] or (version ~= 1 and lacks2 or lacks1)[1]]
   return refuse(first and first.at or "cgroup_version", "no hierarchy of cgroups for it: %s", table.concat(reasons, "; "))
 end
 
