@@ -160,7 +160,7 @@ bench := $(abspath $(BUILD))/bench
 bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage)
 	rm -rf '$(bench)/root' && $(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
 	eval "$$($(MAKE) -s env)"; \
-	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" \
+	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" JAILER="$${JAILER:-$$(command -v jailer)}" \
 	LUA_PATH="./?.lua;$$LUA_PATH" BENCH='$(bench)' GUESTS='$(abspath $(BUILD))/guest' INSTALLED='$(bench)/root' \
 	$(LUA) spec/bench/run.lua
 
