@@ -128,6 +128,15 @@ describe("a tree", function ()
     assert.is_true(tree.remove(root, "not/there"))
   end)
 
+  it("takes a directory from its owner before it empties it", function ()
+    if not is_root then return pending "needs root" end
+    sh(("cd %s; mkdir -m 777 a; chown 5:6 a; for i in $(seq 30); do : >a/$i; done"):format(directory))
+    assert.is_false((tree.remove(root, "a", 10)))
+    local look = files.look(directory .. "/a")
+    assert.same({ 0, 0, 448 }, { look.uid, look.gid, look.mode })
+    remove_all(root, "a")
+  end)
+
   it("removes a tree deeper than any path, with few descriptors", function ()
     local program = directory .. ".py"
     local file <close> = assert(io.open(program, "w"))

@@ -25,6 +25,10 @@ while True:
     c, _ = s.accept(); open(sys.argv[1] + ".reached", "w"); c.close()
 ]]
 
+local function lives (pid)
+  return files.look("/proc/" .. pid) ~= nil and jails.status(pid, "State"):sub(1, 1) ~= "Z"
+end
+
 describe("#kvm #root a hostile jail", function ()
   local victims
 
@@ -126,10 +130,11 @@ describe("#kvm #root a hostile jail", function ()
       local vm <close> = assert(fc.new(jails.config("idle", { daemonize = true })))
       -- between the jailer's end and our look at the file
       local launcher = require "firecracker.launch.jailer"
-      local await = launcher.await
+      local await, pid = launcher.await, nil
       launcher.await = function (machine)
         bed.eventually(function () return files.look(jails.root(machine) .. "/firecracker.pid") end, "the pid file")
         bed.eventually(function () return files.listens(machine.socket_path) end, "the API")
+        pid = bed.read(jails.root(machine) .. "/firecracker.pid")
         sh(("cd %s; %s"):format(jails.root(machine), try[1]))
         return await(machine)
       end
@@ -139,6 +144,7 @@ describe("#kvm #root a hostile jail", function ()
       assert.matches(try[2], err.message, 1, true)
       assert.is_nil(err.undo_errors)
       assert.truthy(files.look("/proc/" .. victim))
+      assert.is_false(lives(pid))   -- found by where it lives
     end
   end)
 
@@ -171,6 +177,7 @@ describe("#kvm #root a hostile jail", function ()
       local ended = assert(vm:stop())
       assert.is_nil(ended.undo_errors, ended.undo_errors and tostring(ended.undo_errors[1].err))
       assert.is_nil(files.look(root))
+      assert.equal(round ~= 2, lives(tonumber(shell)))
       sh("kill -9 " .. shell)
     end
   end)

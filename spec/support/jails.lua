@@ -60,7 +60,7 @@ end
 
 --- A field of /proc/PID/status.
 function jails.status (pid, field)
-  return bed.read(("/proc/%d/status"):format(pid)):match("\n" .. field .. ":%s*([^\n]*)")
+  return bed.read(("/proc/%s/status"):format(pid)):match("\n" .. field .. ":%s*([^\n]*)")
 end
 
 --- Around the specs of a block: a directory of jails and one of files, both as they were after each; and no leaks.
