@@ -11,7 +11,7 @@
 # make lint       luacheck, cppcheck, clang-tidy, exported symbols
 # make bench      the figures, against the smallest supervisor; PAIRS=60 or more
 # make doc        the reference, into build/doc; Firecracker's API as the table has it, in api.md
-# make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual
+# make install    DESTDIR, PREFIX, LUADIR, LIBDIR, BINDIR as usual; COMPILED=1: bytecode for this very interpreter, no source
 # Only scripts/setup (by way of `make test`) reaches for the network.
 
 BUILD  ?= build
@@ -157,11 +157,13 @@ api-check:
 
 # What is measured is the optimised tree; the stub is static, as Firecracker is.
 bench := $(abspath $(BUILD))/bench
-bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage)
-	rm -rf '$(bench)/root' && $(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
+bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage network nat)
+	rm -rf '$(bench)/root' '$(bench)/compiled'
+	$(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
+	$(MAKE) -s install DESTDIR= PREFIX='$(bench)/compiled' COMPILED=1
 	eval "$$($(MAKE) -s env)"; \
 	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" JAILER="$${JAILER:-$$(command -v jailer)}" \
-	LUA_PATH="./?.lua;$$LUA_PATH" BENCH='$(bench)' GUESTS='$(abspath $(BUILD))/guest' INSTALLED='$(bench)/root' \
+	LUA_PATH="./?.lua;$$LUA_PATH" BENCH='$(bench)' GUESTS='$(abspath $(BUILD))/guest' INSTALLED='$(bench)/root' COMPILED='$(bench)/compiled' \
 	$(LUA) spec/bench/run.lua
 
 $(bench)/floor $(bench)/easy: spec/bench/floor.c
@@ -170,12 +172,14 @@ $(bench)/easy: libs := -lcurl
 $(bench)/stubvmm: spec/bench/stubvmm.c
 $(bench)/stubvmm: LDFLAGS += -static
 $(bench)/usage: spec/bench/usage.c
+$(bench)/network: spec/bench/network.c
+$(bench)/nat: spec/bench/nat.c
 $(bench)/%:
 	@mkdir -p $(@D)
 	$(CC) -Wall -Wextra $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(libs)
 
 lint: all
-	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check spec rockspec
+	$(LUACHECK) -q lua scripts scripts/fclua scripts/api-check scripts/precompile spec rockspec
 	$(CPPCHECK) -q --std=c11 --library=lua --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  -D'__has_include(x)=1' -Icsrc csrc
 	printf '%s\n' $(module_c) $(wildcard csrc/fuzz/*.c spec/support/*.c) | \
@@ -191,6 +195,7 @@ doc:
 install: all
 	install -d $(foreach d,$(LUADIR)/firecracker/flows $(LUADIR)/firecracker/guest $(LIBDIR)/firecracker/core $(BINDIR),'$(DESTDIR)$(d)')
 	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' ';'
+	$(if $(COMPILED),cd '$(DESTDIR)$(LUADIR)' && find firecracker -name '*.lua' -exec $(LUA) '$(CURDIR)/scripts/precompile' '$(LUADIR)' {} +)
 	install -m 644 scripts/*.lua '$(DESTDIR)$(LUADIR)/firecracker/flows'
 	install -m 644 scripts/guest/build scripts/guest/init.c '$(DESTDIR)$(LUADIR)/firecracker/guest'
 	install -s -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'

@@ -96,10 +96,11 @@ static int files_create (lua_State *L) {
 }
 
 /***
-Open a file, following links; never waits for the other end of a FIFO (`ENXIO`: no reader).
+Open a file; never waits for the other end of a FIFO (`ENXIO`: no reader).
 @function files.open
 @string path
 @string mode "r"; "w" (made, emptied); "a" (made, appended); "r+" (both; a FIFO opens without a peer)
+@bool[opt=false] nofollow a link is an error (`ELOOP`), not followed
 @treturn[1] fd
 @return[2] nil
 @return[2] err
@@ -111,9 +112,10 @@ static int files_open (lua_State *L) {
                               O_RDWR | O_NONBLOCK};
   const char *path = luaL_checkstring(L, 1);
   int mode = luaL_checkoption(L, 2, NULL, modes);
+  int nofollow = lua_toboolean(L, 3) ? O_NOFOLLOW : 0;
   fc_fd_box *box = fc_new_fd(L);
   fc_error err;
-  if (fc_files_open(path, flags[mode], 0600, &box->fd, &err) < 0)
+  if (fc_files_open(path, flags[mode] | nofollow, 0600, &box->fd, &err) < 0)
     return fc_fail(L, &err);
   return 1;
 }

@@ -137,7 +137,7 @@ static int request_key (lua_State *L) {
 }
 
 /***
-What came.
+What came. Its key does not fire any more then.
 @function request:result
 @treturn[1] integer the HTTP status
 @treturn[1] string the body
@@ -152,6 +152,7 @@ static int request_result (lua_State *L) {
     return 1;
   }
   fc_error err;
+  fc_wake_close(q->client->engine->reactor, &q->wake);   /* nobody needs to be told any more */
   if (fc_http_request_result(q, &err) < 0)
     return fc_fail(L, &err);
   lua_pushinteger(L, q->status);

@@ -25,7 +25,7 @@ JSON.
 @submodule firecracker.core
 */
 
-enum { DEPTH_LIMIT = 200 };
+enum { DEPTH_LIMIT = 200, LONG_TEXT = 256 };   /* bytes */
 
 #define EXACT_LIMIT 9007199254740992.0   /* 2^53: from here on a double may stand for another integer */
 
@@ -131,6 +131,45 @@ static const char *check_text (lua_State *L, int index, const path *p) {
   return text;
 }
 
+/* Whether a text needs no escape. Eight bytes at a time: a byte below 32, or one that is 0 after an exclusive or with a
+ * quote or a backslash, borrows from its top bit. */
+static bool is_plain (const char *text, size_t length) {
+  const uint64_t ones = UINT64_MAX / 255, tops = ones * 128;
+  uint64_t word, quote, slash;
+  size_t i = 0;
+  for (; i + sizeof word <= length; i += sizeof word) {
+    memcpy(&word, text + i, sizeof word);
+    quote = word ^ (ones * '"');
+    slash = word ^ (ones * '\\');
+    if ((((word - ones * ' ') & ~word) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & tops)
+      return false;
+  }
+  for (; i < length; i++)
+    if ((unsigned char)text[i] < ' ' || text[i] == '"' || text[i] == '\\')
+      return false;
+  return true;
+}
+
+/* A text. A long one that needs no escape goes out as it is: cJSON looks at each byte twice. */
+static cJSON *encode_string (lua_State *L, int index, const path *p) {
+  const char *text = check_text(L, index, p);
+  size_t length = lua_rawlen(L, index);
+  if (length < LONG_TEXT || !is_plain(text, length))
+    return cJSON_CreateString(text);
+  cJSON *item = cJSON_CreateNull();
+  char *quoted = item ? cJSON_malloc(length + 3) : NULL;
+  if (!quoted) {
+    cJSON_Delete(item);
+    return NULL;
+  }
+  quoted[0] = quoted[length + 1] = '"';
+  memcpy(quoted + 1, text, length);
+  quoted[length + 2] = '\0';
+  item->type = cJSON_Raw;
+  item->valuestring = quoted;
+  return item;
+}
+
 static cJSON *encode_number (lua_State *L, int index, const path *p) {
   char text[32];
   int exact;
@@ -219,7 +258,7 @@ static cJSON *encode_value (lua_State *L, int index, cJSON *parent, const path *
     case LUA_TTABLE:
       return encode_table(L, index, parent, p, depth);
     case LUA_TSTRING:
-      return attach(L, parent, p, cJSON_CreateString(check_text(L, index, p)));
+      return attach(L, parent, p, encode_string(L, index, p));
     case LUA_TNUMBER:
       return attach(L, parent, p, encode_number(L, index, p));
     case LUA_TBOOLEAN:

@@ -14,10 +14,11 @@ Network configuration: `netlink`, `netns`. Loaded at the first use of `fc.net`.
 /* ---- from Lua ---- */
 
 static int refuse (lua_State *L, const char *field, const char *expected, int index) {
-  if (lua_isstring(L, index))
-    lua_pushfstring(L, "%s: %s expected, got '%s'", field, expected, lua_tostring(L, index));
-  else
-    lua_pushfstring(L, "%s: %s expected, got %s", field, expected, luaL_typename(L, index));
+  int type = lua_type(L, index);
+  const char *got = type == LUA_TSTRING   ? lua_pushfstring(L, "'%s'", lua_tostring(L, index))
+                    : type == LUA_TNUMBER ? luaL_tolstring(L, index, NULL)
+                                          : luaL_typename(L, index);
+  lua_pushfstring(L, "%s: %s expected, got %s", field, expected, got);
   return lua_error(L);
 }
 
@@ -33,7 +34,8 @@ const char *fc_check_link (lua_State *L, int index, const char *field) {
   static const char expected[] = "name of a link (1 to 15 bytes without space, /, : and %)";
   const char *name = check_text(L, index, field, expected);
   size_t length = strlen(name);
-  if (length == 0 || length >= FC_LINK_NAME || strpbrk(name, " \t\n\v\f\r/:%") || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+  if (length == 0 || length >= FC_LINK_NAME || strpbrk(name, " \t\n\v\f\r/:%") || strcmp(name, ".") == 0 ||
+      strcmp(name, "..") == 0)
     refuse(L, field, expected, index);
   return name;
 }
@@ -51,7 +53,8 @@ static void read_field (lua_State *L, const fc_field *f, void *to) {
       *(const char **)to = fc_check_link(L, -1, f->name);
       break;
     case FC_FIELD_MASTER:
-      *(const char **)to = lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1) ? "" : fc_check_link(L, -1, f->name);
+      *(const char **)to =
+          lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1) ? "" : fc_check_link(L, -1, f->name);
       break;
     case FC_FIELD_TEXT:
       *(const char **)to = check_text(L, -1, f->name, "string");

@@ -25,8 +25,8 @@ typedef enum {
 typedef struct {
   const char *name;
   fc_field_type type;
-  size_t offset;
   bool required;
+  size_t offset;
 } fc_field;
 
 /* Read the table at `index` into a struct by a list that ends with a NULL name. What is missing, wrong, or in no list
@@ -36,11 +36,18 @@ void fc_read_fields (lua_State *L, int index, const fc_field *fields, void *to);
 const char *fc_check_link (lua_State *L, int index, const char *field);
 
 /* How a member of a struct becomes a field of a table. */
-typedef enum { FC_COLUMN_TEXT, FC_COLUMN_WORD, FC_COLUMN_FLAG, FC_COLUMN_U32, FC_COLUMN_U64, FC_COLUMN_ID } fc_column_type;
+typedef enum {
+  FC_COLUMN_TEXT,     /* char[]; left out when empty */
+  FC_COLUMN_WORD,     /* const char * */
+  FC_COLUMN_FLAG,     /* bool */
+  FC_COLUMN_U32,
+  FC_COLUMN_U64,
+  FC_COLUMN_ID,       /* int64_t; left out when negative */
+} fc_column_type;
 
 typedef struct {
   const char *name;
-  fc_column_type type;   /* char[] (left out when empty), const char *, bool, uint32_t, uint64_t, int64_t (left out when negative) */
+  fc_column_type type;
   size_t offset;
 } fc_column;
 

@@ -29,7 +29,8 @@ static int result (lua_State *L, int rc, const fc_error *err) {
 }
 
 /* A list of the rows of a buffer, each `size` bytes, or nil and the error. */
-static int list (lua_State *L, int rc, const fc_buffer *rows, size_t size, const fc_column *columns, const fc_error *err) {
+static int list (lua_State *L, int rc, const fc_buffer *rows, size_t size, const fc_column *columns,
+                 const fc_error *err) {
   if (rc < 0)
     return fc_fail(L, err);
   const char *at = fc_buffer_bytes(rows);
@@ -113,8 +114,8 @@ static int netlink_format (lua_State *L) {
 
 #define CHANGE(member) offsetof(fc_link_change, member)
 #define LINK_FIELDS(base)                                                                                              \
-  {"up", FC_FIELD_UP, (base) + CHANGE(up), false}, {"mtu", FC_FIELD_U32, (base) + CHANGE(mtu), false},                 \
-      {"mac", FC_FIELD_MAC, (base) + CHANGE(mac), false}, {"master", FC_FIELD_MASTER, (base) + CHANGE(master), false}
+  {"up", FC_FIELD_UP, false, (base) + CHANGE(up)}, {"mtu", FC_FIELD_U32, false, (base) + CHANGE(mtu)},                 \
+      {"mac", FC_FIELD_MAC, false, (base) + CHANGE(mac)}, {"master", FC_FIELD_MASTER, false, (base) + CHANGE(master)}
 
 /***
 Make a tap that stays; all of it or nothing.
@@ -125,13 +126,13 @@ Make a tap that stays; all of it or nothing.
 @return[2] err (`EEXIST`: the name is taken)
 */
 static int netlink_add_tap (lua_State *L) {
-  static const fc_field fields[] = {{"name", FC_FIELD_LINK, offsetof(fc_tap, name), true},
-                                    {"owner", FC_FIELD_ID, offsetof(fc_tap, owner), false},
-                                    {"group", FC_FIELD_ID, offsetof(fc_tap, group), false},
-                                    {"vnet_hdr", FC_FIELD_FLAG, offsetof(fc_tap, vnet_hdr), false},
-                                    {"multi_queue", FC_FIELD_FLAG, offsetof(fc_tap, multi_queue), false},
+  static const fc_field fields[] = {{"name", FC_FIELD_LINK, true, offsetof(fc_tap, name)},
+                                    {"owner", FC_FIELD_ID, false, offsetof(fc_tap, owner)},
+                                    {"group", FC_FIELD_ID, false, offsetof(fc_tap, group)},
+                                    {"vnet_hdr", FC_FIELD_FLAG, false, offsetof(fc_tap, vnet_hdr)},
+                                    {"multi_queue", FC_FIELD_FLAG, false, offsetof(fc_tap, multi_queue)},
                                     LINK_FIELDS(offsetof(fc_tap, link)),
-                                    {NULL, 0, 0, false}};
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   fc_tap tap = {.owner = -1, .group = -1, .link = FC_LINK_CHANGE};
   fc_read_fields(L, 2, fields, &tap);
@@ -148,14 +149,14 @@ Make a link of another kind.
 @return[2] err (`EEXIST`: the name is taken)
 */
 static int netlink_add_link (lua_State *L) {
-  static const fc_field fields[] = {{"kind", FC_FIELD_TEXT, CHANGE(kind), true},
-                                    {"name", FC_FIELD_LINK, CHANGE(name), true},
-                                    {"netns", FC_FIELD_FD, CHANGE(netns), false},
-                                    {"peer", FC_FIELD_LINK, CHANGE(peer), false},
-                                    {"peer_mac", FC_FIELD_MAC, CHANGE(peer_mac), false},
-                                    {"peer_netns", FC_FIELD_FD, CHANGE(peer_netns), false},
+  static const fc_field fields[] = {{"kind", FC_FIELD_TEXT, true, CHANGE(kind)},
+                                    {"name", FC_FIELD_LINK, true, CHANGE(name)},
+                                    {"netns", FC_FIELD_FD, false, CHANGE(netns)},
+                                    {"peer", FC_FIELD_LINK, false, CHANGE(peer)},
+                                    {"peer_mac", FC_FIELD_MAC, false, CHANGE(peer_mac)},
+                                    {"peer_netns", FC_FIELD_FD, false, CHANGE(peer_netns)},
                                     LINK_FIELDS(0),
-                                    {NULL, 0, 0, false}};
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   fc_link_change link = FC_LINK_CHANGE;
   fc_read_fields(L, 2, fields, &link);
@@ -177,10 +178,10 @@ Change a link.
 @return[2] err (`ENODEV`: no such link)
 */
 static int netlink_set_link (lua_State *L) {
-  static const fc_field fields[] = {{"name", FC_FIELD_LINK, CHANGE(name), false},
-                                    {"netns", FC_FIELD_FD, CHANGE(netns), false},
+  static const fc_field fields[] = {{"name", FC_FIELD_LINK, false, CHANGE(name)},
+                                    {"netns", FC_FIELD_FD, false, CHANGE(netns)},
                                     LINK_FIELDS(0),
-                                    {NULL, 0, 0, false}};
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   const char *name = fc_check_link(L, 2, "link");
   fc_link_change change = FC_LINK_CHANGE;
@@ -219,8 +220,8 @@ static int netlink_links (lua_State *L) {
   static const fc_column statistics[] = {
       COLUMN(rx_bytes, U64), COLUMN(rx_packets, U64), COLUMN(rx_errors, U64), COLUMN(rx_dropped, U64),
       COLUMN(tx_bytes, U64), COLUMN(tx_packets, U64), COLUMN(tx_errors, U64), COLUMN(tx_dropped, U64), {NULL, 0, 0}};
-  static const fc_column tap[] = {COLUMN(owner, ID), COLUMN(group, ID), COLUMN(vnet_hdr, FLAG), COLUMN(multi_queue, FLAG),
-                                  COLUMN(persistent, FLAG), {NULL, 0, 0}};
+  static const fc_column tap[] = {COLUMN(owner, ID),         COLUMN(group, ID),        COLUMN(vnet_hdr, FLAG),
+                                  COLUMN(multi_queue, FLAG), COLUMN(persistent, FLAG), {NULL, 0, 0}};
 #undef COLUMN
   fc_netlink *n = check_netlink(L);
   const char *name = optional_link(L, 2);
@@ -267,7 +268,8 @@ Give a link an address.
 @return[2] err (`EEXIST`: it has it)
 */
 static int netlink_add_address (lua_State *L) {
-  static const fc_field fields[] = {{"nodad", FC_FIELD_FLAG, offsetof(fc_address_change, nodad), false}, {NULL, 0, 0, false}};
+  static const fc_field fields[] = {{"nodad", FC_FIELD_FLAG, false, offsetof(fc_address_change, nodad)},
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   const char *link = fc_check_link(L, 2, "link");
   fc_address_change change = {.nodad = false};
@@ -306,8 +308,9 @@ List the addresses.
 */
 static int netlink_addresses (lua_State *L) {
 #define COLUMN(name, type) {#name, FC_COLUMN_##type, offsetof(fc_address_row, name)}
-  static const fc_column columns[] = {COLUMN(link, TEXT), COLUMN(address, TEXT), COLUMN(family, U32), COLUMN(scope, WORD),
-                                      COLUMN(tentative, FLAG), COLUMN(failed, FLAG), COLUMN(permanent, FLAG), {NULL, 0, 0}};
+  static const fc_column columns[] = {
+      COLUMN(link, TEXT),      COLUMN(address, TEXT), COLUMN(family, U32),     COLUMN(scope, WORD),
+      COLUMN(tentative, FLAG), COLUMN(failed, FLAG),  COLUMN(permanent, FLAG), {NULL, 0, 0}};
 #undef COLUMN
   fc_netlink *n = check_netlink(L);
   const char *link = optional_link(L, 2);
@@ -318,19 +321,19 @@ static int netlink_addresses (lua_State *L) {
 
 /* ---- routes ---- */
 
-static void read_route (lua_State *L, fc_route_change *route) {
-  static const fc_field fields[] = {{"to", FC_FIELD_BLOCK, offsetof(fc_route_change, to), true},
-                                    {"via", FC_FIELD_HOST, offsetof(fc_route_change, via), false},
-                                    {"source", FC_FIELD_HOST, offsetof(fc_route_change, source), false},
-                                    {"link", FC_FIELD_LINK, offsetof(fc_route_change, link), false},
-                                    {"metric", FC_FIELD_U32, offsetof(fc_route_change, metric), false},
-                                    {"table", FC_FIELD_U32, offsetof(fc_route_change, table), false},
-                                    {"onlink", FC_FIELD_FLAG, offsetof(fc_route_change, onlink), false},
-                                    {"replace", FC_FIELD_FLAG, offsetof(fc_route_change, replace), false},
-                                    {NULL, 0, 0, false}};
+static void read_route (lua_State *L, fc_route_change *route, bool added) {
+  static const fc_field fields[] = {{"to", FC_FIELD_BLOCK, true, offsetof(fc_route_change, to)},
+                                    {"via", FC_FIELD_HOST, false, offsetof(fc_route_change, via)},
+                                    {"source", FC_FIELD_HOST, false, offsetof(fc_route_change, source)},
+                                    {"link", FC_FIELD_LINK, false, offsetof(fc_route_change, link)},
+                                    {"metric", FC_FIELD_U32, false, offsetof(fc_route_change, metric)},
+                                    {"table", FC_FIELD_U32, false, offsetof(fc_route_change, table)},
+                                    {"onlink", FC_FIELD_FLAG, false, offsetof(fc_route_change, onlink)},
+                                    {"replace", FC_FIELD_FLAG, false, offsetof(fc_route_change, replace)},
+                                    {NULL, 0, false, 0}};
   *route = (fc_route_change){.link = NULL};
   fc_read_fields(L, 2, fields, route);
-  if (!route->link && !route->via.family)
+  if (added && !route->link && !route->via.family)
     refuse(L, "link: a route needs link or via");
 }
 
@@ -345,7 +348,7 @@ Add a route.
 static int netlink_add_route (lua_State *L) {
   fc_netlink *n = check_netlink(L);
   fc_route_change route;
-  read_route(L, &route);
+  read_route(L, &route, true);
   fc_error err;
   return result(L, fc_netlink_add_route(n, &route, &err), &err);
 }
@@ -361,7 +364,7 @@ Delete a route.
 static int netlink_delete_route (lua_State *L) {
   fc_netlink *n = check_netlink(L);
   fc_route_change route;
-  read_route(L, &route);
+  read_route(L, &route, false);
   fc_error err;
   return result(L, fc_netlink_delete_route(n, &route, &err), &err);
 }
@@ -376,30 +379,32 @@ List the routes.
 */
 static int netlink_routes (lua_State *L) {
 #define COLUMN(name, type) {#name, FC_COLUMN_##type, offsetof(fc_route_row, name)}
-  static const fc_column columns[] = {COLUMN(to, TEXT), COLUMN(via, TEXT), COLUMN(link, TEXT), COLUMN(source, TEXT),
-                                      COLUMN(family, U32), COLUMN(metric, U32), COLUMN(table, U32), COLUMN(protocol, U32),
-                                      COLUMN(type, WORD), COLUMN(scope, WORD), {NULL, 0, 0}};
+  static const fc_column columns[] = {COLUMN(to, TEXT),     COLUMN(via, TEXT),     COLUMN(link, TEXT),
+                                      COLUMN(source, TEXT), COLUMN(family, U32),   COLUMN(metric, U32),
+                                      COLUMN(table, U32),   COLUMN(protocol, U32), COLUMN(type, WORD),
+                                      COLUMN(scope, WORD),  {NULL, 0, 0}};
 #undef COLUMN
   struct filter { const char *link; uint32_t table; } filter = {NULL, 254};
-  static const fc_field fields[] = {{"link", FC_FIELD_LINK, offsetof(struct filter, link), false},
-                                    {"table", FC_FIELD_U32, offsetof(struct filter, table), false},
-                                    {NULL, 0, 0, false}};
+  static const fc_field fields[] = {{"link", FC_FIELD_LINK, false, offsetof(struct filter, link)},
+                                    {"table", FC_FIELD_U32, false, offsetof(struct filter, table)},
+                                    {NULL, 0, false, 0}};
   fc_netlink *n = check_netlink(L);
   if (!lua_isnoneornil(L, 2))
     fc_read_fields(L, 2, fields, &filter);
   fc_buffer *rows = fc_new_rows(L);
   fc_error err;
-  return list(L, fc_netlink_routes(n, filter.link, filter.table, rows, &err), rows, sizeof (fc_route_row), columns, &err);
+  return list(L, fc_netlink_routes(n, filter.link, filter.table, rows, &err), rows, sizeof (fc_route_row), columns,
+              &err);
 }
 
 /* ---- neighbours ---- */
 
 static void read_neighbour (lua_State *L, fc_neighbour_change *neighbour, bool added) {
-  const fc_field fields[] = {{"link", FC_FIELD_LINK, offsetof(fc_neighbour_change, link), true},
-                             {"address", FC_FIELD_HOST, offsetof(fc_neighbour_change, address), true},
-                             {"mac", FC_FIELD_MAC, offsetof(fc_neighbour_change, mac), added},
-                             {"replace", FC_FIELD_FLAG, offsetof(fc_neighbour_change, replace), false},
-                             {NULL, 0, 0, false}};
+  const fc_field fields[] = {{"link", FC_FIELD_LINK, true, offsetof(fc_neighbour_change, link)},
+                             {"address", FC_FIELD_HOST, true, offsetof(fc_neighbour_change, address)},
+                             {"mac", FC_FIELD_MAC, added, offsetof(fc_neighbour_change, mac)},
+                             {"replace", FC_FIELD_FLAG, false, offsetof(fc_neighbour_change, replace)},
+                             {NULL, 0, false, 0}};
   *neighbour = (fc_neighbour_change){.link = NULL};
   fc_read_fields(L, 2, fields, neighbour);
 }
@@ -512,7 +517,8 @@ List the redirects of a link.
 */
 static int netlink_redirects (lua_State *L) {
 #define COLUMN(name, type) {#name, FC_COLUMN_##type, offsetof(fc_redirect_row, name)}
-  static const fc_column columns[] = {COLUMN(from, TEXT), COLUMN(to, TEXT), COLUMN(bytes, U64), COLUMN(packets, U64), {NULL, 0, 0}};
+  static const fc_column columns[] = {
+      COLUMN(from, TEXT), COLUMN(to, TEXT), COLUMN(bytes, U64), COLUMN(packets, U64), {NULL, 0, 0}};
 #undef COLUMN
   fc_netlink *n = check_netlink(L);
   const char *link = fc_check_link(L, 2, "link");

@@ -2,6 +2,8 @@
 #include "lcommon.h"
 #include "sys/stream.h"
 
+#include <string.h>
+
 #define STREAM_BOX "firecracker.stream"
 
 /***
@@ -103,6 +105,41 @@ static int stream_line (lua_State *L) {
 }
 
 /***
+Take all whole lines that are there, without their newlines; otherwise as `line`.
+@function stream:batch
+@tparam table into gets them from 1 on
+@treturn[1] integer how many
+@treturn[2] boolean false when no whole line is there yet
+@return[3] nil at the end
+@return[3] err when an error ended it
+*/
+static int stream_batch (lua_State *L) {
+  fc_stream *s = check_stream(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  size_t taken = 0;
+  lua_Integer count = 0;
+  /* taken from the stream at the end: a Lua error on the way loses nothing */
+  while (taken < s->buffer.length) {
+    const char *bytes = fc_buffer_bytes(&s->buffer) + taken;
+    const char *newline = memchr(bytes, '\n', s->buffer.length - taken);
+    if (!newline)
+      break;
+    lua_pushlstring(L, bytes, (size_t)(newline - bytes));
+    lua_rawseti(L, 2, ++count);
+    taken += (size_t)(newline - bytes) + 1;
+  }
+  if (count == 0 && (taken = fc_stream_line(s)) > 0) {
+    lua_pushlstring(L, fc_buffer_bytes(&s->buffer), taken);
+    lua_rawseti(L, 2, ++count);
+  }
+  if (count == 0)
+    return push_nothing(L, s);
+  fc_stream_take(s, taken);
+  lua_pushinteger(L, count);
+  return 1;
+}
+
+/***
 Read what there is without waiting for the reactor to tell of it.
 @function stream:fill
 */
@@ -144,7 +181,7 @@ static int stream_close (lua_State *L) {
 int fc_open_stream (lua_State *L) {
   static const luaL_Reg methods[] = {
       {"key", stream_key},   {"read", stream_read}, {"line", stream_line},
-      {"fill", stream_fill}, {"send", stream_send}, {"close", stream_close}, {NULL, NULL}};
+      {"batch", stream_batch}, {"fill", stream_fill}, {"send", stream_send}, {"close", stream_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", stream_close}, {"__close", stream_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", stream_open}, {NULL, NULL}};
   fc_new_metatable(L, STREAM_BOX, methods, metamethods);

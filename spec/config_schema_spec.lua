@@ -9,9 +9,9 @@ local function set (words)
   return result
 end
 
-local TYPES <const> = set "string boolean integer number path program function table list map json"
+local TYPES <const> = set "string boolean integer number path program function table list map json object"
 local KEYS <const> = set [[name doc later type required default min max max_bytes file enum ignore_case pattern expected
-  key_pattern key_expected rules fields item any
+  key_pattern key_expected rules fields item any one flag
   model nullable absent width arch enum_arch since unless removed enum_since deprecated]]
 
 -- Visit each record with its path.

@@ -243,6 +243,31 @@ describe("flow.load", function ()
     assert.equal(installed, assert(flow.load "mine").path)
   end)
 
+  it("sees each change of a script, however soon and of whatever size", function ()
+    for i = 8, 12 do
+      script(("return flow.new { fcinit = { require 'firecracker.handler'.new('step %02d', print) } }"):format(i))
+      local time = i == 10 and "10 seconds ago" or "2100-01-01"   -- a time that two of them share says nothing
+      assert(os.execute(("touch -d '%s' %s"):format(time, path)))
+      for _ = 1, 2 do
+        assert.is_true(assert(flow.load(path)):has(("step %02d"):format(i)))
+      end
+    end
+  end)
+
+  it("looks for an installed flow again where it is gone", function ()
+    local first, second = path:gsub("%.lua$", "-a"), path:gsub("%.lua$", "-b")
+    for _, directory in ipairs { first, second } do
+      assert(os.execute("mkdir -p " .. directory .. "/firecracker/flows"))
+      script "return flow.new {}"
+      assert(os.rename(path, directory .. "/firecracker/flows/moves.lua"))
+    end
+    finally(function () os.execute(("rm -r %s %s"):format(first, second)) end)
+    package.path = ("%s/?.lua;%s/?.lua;%s"):format(first, second, package.path)
+    assert.equal(first .. "/firecracker/flows/moves.lua", assert(flow.load "moves").path)
+    os.remove(first .. "/firecracker/flows/moves.lua")
+    assert.equal(second .. "/firecracker/flows/moves.lua", assert(flow.load "moves").path)
+  end)
+
   it("takes a name that ends in .lua for a path", function ()
     local f, err = flow.load "no-such-flow.lua"
     assert.is_nil(f)

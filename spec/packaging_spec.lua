@@ -99,4 +99,34 @@ describe("make install", function ()
       assert.equal(1, status)
     end)
   end)
+
+  it("compiled, puts bytecode in the place of the modules, and errors keep their lines #scripts", function ()
+    sh.tmpdir(function (dir)
+      local q = sh.quote(dir)
+      local out, status = sh("make -s install COMPILED=1 DESTDIR= PREFIX=" .. q)
+      assert(status == 0, out)
+      local root = dir .. "/share/lua/5.4/"
+      for name, from in pairs(rockspec().build.modules) do
+        if type(from) == "string" then
+          local file <close> = assert(io.open((assert(package.searchpath(name, root .. "?.lua;" .. root .. "?/init.lua")))))
+          assert.equal(name:find("firecracker.flows.", 1, true) == nil, file:read(4) == "\27Lua", name)
+        end
+      end
+      local environment = ("LUA_PATH='%s?.lua;%s?/init.lua' LUA_CPATH='%s/lib/lua/5.4/?.so' "):format(root, root, dir)
+      local script = dir .. "/script.lua"
+      local file = assert(io.open(script, "w"))
+      file:write [[
+        local fc = require "firecracker"
+        local _, err = pcall(fc.new, { drives = 1 })
+        print(err)
+        print(assert(fc.flow "boot").path)
+        print(debug.getinfo(require "firecracker.text".closest, "S").source)]]
+      file:close()
+      out = sh(environment .. "lua5.4 " .. sh.quote(script))
+      local where, flow, source = out:match "^([^\n]*)\n([^\n]*)\n([^\n]*)\n$"
+      assert.equal(script .. ":2: config.drives: list expected, got number", where)
+      assert.equal(root .. "firecracker/flows/boot.lua", flow)
+      assert.equal("@" .. root .. "firecracker/text.lua", source)
+    end)
+  end)
 end)

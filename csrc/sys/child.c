@@ -32,7 +32,7 @@ int fc_child_start (int (*fn) (void *), void *argument, int flags, pid_t *pid, i
 }
 
 int fc_child_run (int (*fn) (void *), void *argument, fc_error *err) {
-  pid_t pid;
+  pid_t pid = -1;
   if (fc_child_start(fn, argument, CLONE_FILES, &pid, NULL, err) < 0)
     return -1;
   while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR) {}

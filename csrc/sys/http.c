@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { REPLY_LIMIT = 64 * 1024 * 1024 };
+enum { REPLY_LIMIT = 64 * 1024 * 1024, EXPECT_LENGTH = 1024 };   /* of a shorter body libcurl sends no "Expect:" */
 
 struct fc_http_socket {
   fc_source source;
@@ -218,8 +218,7 @@ int fc_http_engine_open (fc_http_engine *e, fc_reactor *r, fc_error *err) {
   if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
     return fc_error_set(err, "http", 0, "libcurl cannot be initialised");
   e->multi = curl_multi_init();
-  const char *const headers[] = {"Host: localhost", "Content-Type: application/json", "Accept: application/json",
-                                 "Expect:"};
+  const char *const headers[] = {"Expect:", "Content-Type: application/json", "Host: localhost"};
   bool complete = e->multi != NULL;
   for (size_t i = 0; complete && i < sizeof headers / sizeof *headers; i++) {
     struct curl_slist *list = curl_slist_append(e->headers, headers[i]);
@@ -264,26 +263,20 @@ int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path,
 }
 
 /* libcurl has no call to close one idle connection. But it looks whether a connection is dead before it
- * would use it again, and closes it then: so make them dead and ask for one. */
+ * would use it again, and closes it then: so make them dead and ask for one, by any request. */
 static void bury_connections (fc_http_client *c) {
+  fc_http_engine *e = c->engine;
+  fc_http_request own, *q = c->requests;
+  fc_error err;
   for (fc_http_socket *s = c->sockets; s; s = s->next)
     shutdown(s->fd, SHUT_RDWR);
-  CURL *easy = curl_easy_init();
-  if (!easy)   /* a later request of another client finds them */
-    return;
-  fc_http_request asks = {.client = c, .directory_fd = -1};
-  char url[48];
-  snprintf(url, sizeof url, "%s/", c->host);
-  curl_easy_setopt(easy, CURLOPT_URL, url);
-  curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, c->host);
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-  curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &asks);
-  curl_multi_add_handle(c->engine->multi, easy);
-  act(c->engine, CURL_SOCKET_TIMEOUT, 0);
-  curl_multi_remove_handle(c->engine->multi, easy);
-  curl_easy_cleanup(easy);
+  if (!q && fc_http_request_open(&own, c, &err) == 0)
+    q = &own;
+  if (!q || curl_easy_setopt(q->easy, CURLOPT_URL, c->host) != CURLE_OK || curl_multi_add_handle(e->multi, q->easy) != CURLM_OK)
+    return;   /* a later request of another client finds them */
+  q->state = FC_HTTP_RUNNING;
+  fc_timer_disarm(e->reactor, &e->timer);
+  act(e, CURL_SOCKET_TIMEOUT, 0);
 }
 
 void fc_http_client_close (fc_http_client *c) {
@@ -291,10 +284,12 @@ void fc_http_client_close (fc_http_client *c) {
   if (!e)
     return;
   c->closing = true;
-  while (c->requests)
-    fc_http_request_close(c->requests);
+  for (fc_http_request *q = c->requests; q; q = q->next)
+    fc_http_request_cancel(q);
   if (c->sockets && fc_reactor_is_ours(e->reactor))
     bury_connections(c);
+  while (c->requests)
+    fc_http_request_close(c->requests);
   for (fc_http_socket *s = c->sockets; s; s = s->next)   /* none, unless we are a forked child */
     e->sockets[s->fd] = NULL;
   while (c->sockets) {
@@ -320,7 +315,6 @@ int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) 
   curl_easy_setopt(q->easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(q->easy, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN, 365L * 86400);
-  curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, c->engine->headers);
   curl_easy_setopt(q->easy, CURLOPT_ERRORBUFFER, q->problem);
   curl_easy_setopt(q->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
   curl_easy_setopt(q->easy, CURLOPT_OPENSOCKETDATA, q);
@@ -354,6 +348,12 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   q->os_errno = 0;
   q->problem[0] = '\0';
   CURLcode rc = CURLE_OK;
+  struct curl_slist *headers = e->headers;
+  if (!body)
+    headers = headers->next->next;   /* each costs libcurl a pass */
+  else if (length < EXPECT_LENGTH)
+    headers = headers->next;
+  curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, headers);
   if (body) {
     rc = curl_easy_setopt(q->easy, CURLOPT_POST, 1L);
     curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);

@@ -23,7 +23,7 @@ typedef struct {
   fc_reactor *reactor;
   CURLM *multi;
   fc_timer timer;
-  struct curl_slist *headers;    /* the same for every request */
+  struct curl_slist *headers;    /* "Expect:", Content-Type, Host: a request has the last ones that it needs */
   fc_http_socket **sockets;      /* by descriptor */
   size_t sockets_size;
   fc_http_request *unwatched;    /* those that cannot go on, while libcurl works */

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { RECEIVE_SIZE = 32 * 1024, TRIES = 20 };   /* the kernel fills at most 32 KiB */
-static const double patience = 5;                /* seconds */
+static const double patience = 2;                /* seconds */
 
 int fc_netlink_open (fc_netlink *n, int netns, fc_error *err) {
   int on = 1, fd = -1;
@@ -52,7 +52,8 @@ void fc_netlink_close (fc_netlink *n) {
 int fc_netlink_netns (const fc_netlink *n, int *netns, fc_error *err) {
   int fd = n->elsewhere ? ioctl(n->fd, SIOCGSKNS) : -1;
   if (n->elsewhere && fd < 0)
-    return fc_error_system(err, errno, "cannot get the socket's network namespace%s", errno == EPERM ? " (needs CAP_NET_ADMIN)" : "");
+    return fc_error_system(err, errno, "cannot get at the socket's network namespace%s",
+                           errno == EPERM ? " (needs CAP_NET_ADMIN)" : "");
   *netns = fd;
   return 0;
 }
@@ -126,7 +127,8 @@ bool fc_netlink_read (fc_netlink_reply *reply, const void *bytes, size_t size) {
   const struct nlmsghdr *message = bytes;
   int left = size > INT32_MAX ? 0 : (int)size;
   /* libmnl 1.0.4 takes a length over 2 GiB for a negative one */
-  for (; mnl_nlmsg_ok(message, left) && message->nlmsg_len <= (uint32_t)left; message = mnl_nlmsg_next(message, &left)) {
+  for (; mnl_nlmsg_ok(message, left) && message->nlmsg_len <= (uint32_t)left;
+       message = mnl_nlmsg_next(message, &left)) {
     if (message->nlmsg_seq != reply->seq || message->nlmsg_pid != reply->port)
       continue;   /* to a request that was given up */
     reply->changed = reply->changed || message->nlmsg_flags & NLM_F_DUMP_INTR;
@@ -143,17 +145,19 @@ bool fc_netlink_read (fc_netlink_reply *reply, const void *bytes, size_t size) {
       return true;
     }
     if (message->nlmsg_type >= NLMSG_MIN_TYPE && reply->row && !reply->memory)
-      reply->memory = reply->row(message, reply->data) < 0;   /* the rest is read all the same: the next reply is behind it */
+      reply->memory = reply->row(message, reply->data) < 0;
   }
   return false;
 }
 
+/* errno of the outcome. What is left of a reply that went wrong is read all the same: the next one is behind it. */
 static int receive (const fc_netlink *n, fc_netlink_reply *reply) {
   union {
     struct nlmsghdr header;
     char bytes[RECEIVE_SIZE];
   } buffer;
   double deadline = fc_now() + patience;
+  int lost = 0;
   while (true) {
     struct sockaddr_nl from = {0};
     socklen_t from_size = sizeof from;
@@ -161,15 +165,19 @@ static int receive (const fc_netlink *n, fc_netlink_reply *reply) {
     if (size < 0 && errno == EAGAIN) {
       double left = deadline - fc_now();
       struct pollfd p = {.fd = n->fd, .events = POLLIN};
+      if (lost)
+        return lost;
       if (left <= 0)
         return ETIMEDOUT;
       poll(&p, 1, (int)(left * 1e3) + 1);
+    } else if (size < 0 && errno == ENOBUFS) {
+      lost = ENOBUFS;
     } else if (size < 0 && errno != EINTR) {
       return errno;
     } else if (size > (ssize_t)sizeof buffer) {
-      return EMSGSIZE;
+      lost = EMSGSIZE;
     } else if (size >= 0 && from.nl_pid == 0 && fc_netlink_read(reply, &buffer, (size_t)size)) {
-      return reply->memory ? ENOMEM : reply->error;
+      return reply->memory ? ENOMEM : reply->error ? reply->error : reply->row ? lost : 0;
     }
   }
 }
@@ -181,7 +189,7 @@ static int ask (fc_netlink *n, fc_netlink_request *q, fc_netlink_reply *reply) {
   reply->port = n->port;
   reply->seq = q->header.nlmsg_seq = ++n->seq;
   reply->text[0] = '\0';
-  reply->changed = false;
+  reply->changed = reply->memory = false;
   if (sendto(n->fd, q->bytes, q->header.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
     return errno;
   return receive(n, reply);
@@ -213,8 +221,8 @@ int fc_netlink_ask (fc_netlink *n, fc_netlink_request *q, fc_error *err, const c
   return -1;
 }
 
-int fc_netlink_list (fc_netlink *n, fc_netlink_request *q, fc_netlink_row *row, void *data, fc_buffer *rows, fc_error *err,
-                     const char *format, ...) {
+int fc_netlink_list (fc_netlink *n, fc_netlink_request *q, fc_netlink_row *row, void *data, fc_buffer *rows,
+                     fc_error *err, const char *format, ...) {
   fc_netlink_reply reply = {.row = row, .data = data};
   int error, tries = 0;
   if (!(q->header.nlmsg_flags & NLM_F_DUMP))
@@ -259,7 +267,8 @@ void fc_netlink_name (const fc_netlink *n, uint32_t index, char name[16]) {
 
 /* ---- settings ---- */
 
-int fc_netlink_sysctl (const fc_netlink *n, const char *key, const char *wanted, char *value, size_t size, fc_error *err) {
+int fc_netlink_sysctl (const fc_netlink *n, const char *key, const char *wanted, char *value, size_t size,
+                       fc_error *err) {
   char path[256];
   int netns = -1, fd = -1;
   if (key[0] == '/' || strstr(key, "..") || snprintf(path, sizeof path, "/proc/sys/net/%s", key) >= (int)sizeof path)

@@ -65,8 +65,8 @@ int fc_netlink_ask (fc_netlink *n, fc_netlink_request *q, fc_error *err, const c
     __attribute__ ((format (printf, 4, 5)));
 /* The same, every message of the reply to `row`. With NLM_F_DUMP it starts again when the kernel's list changed
  * meanwhile: `rows`, which row fills, is cleared then. */
-int fc_netlink_list (fc_netlink *n, fc_netlink_request *q, fc_netlink_row *row, void *data, fc_buffer *rows, fc_error *err,
-                     const char *format, ...) __attribute__ ((format (printf, 7, 8)));
+int fc_netlink_list (fc_netlink *n, fc_netlink_request *q, fc_netlink_row *row, void *data, fc_buffer *rows,
+                     fc_error *err, const char *format, ...) __attribute__ ((format (printf, 7, 8)));
 
 /* Read what was received; whether the outcome is known. Bytes may be anything. */
 bool fc_netlink_read (fc_netlink_reply *reply, const void *bytes, size_t size);
@@ -78,7 +78,8 @@ void fc_netlink_name (const fc_netlink *n, uint32_t index, char name[16]);
 
 /* Write a setting below /proc/sys/net of the socket's namespace, or read it (wanted NULL) without its newline.
  * `key` has slashes: "ipv4/ip_forward". */
-int fc_netlink_sysctl (const fc_netlink *n, const char *key, const char *wanted, char *value, size_t size, fc_error *err);
+int fc_netlink_sysctl (const fc_netlink *n, const char *key, const char *wanted, char *value, size_t size,
+                       fc_error *err);
 
 #pragma GCC visibility pop
 #endif

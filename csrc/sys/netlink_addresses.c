@@ -77,17 +77,10 @@ static bool read_address (const struct nlattr *a, uint8_t family, int prefix, ch
   return true;
 }
 
-/* A list of rows, of one link or all, one table or all. */
-typedef struct {
-  fc_netlink *netlink;
-  fc_buffer *rows;
-  uint32_t link, table;
-} object_list;
-
-static int list_objects (fc_netlink *n, uint16_t type, fc_netlink_row *row, const char *link, uint32_t table, fc_buffer *rows,
-                         fc_error *err, const char *what) {
+static int list_objects (fc_netlink *n, uint16_t type, fc_netlink_row *row, const char *link, uint32_t table,
+                         fc_buffer *rows, fc_error *err, const char *what) {
   fc_netlink_request q;
-  object_list list = {n, rows, 0, table};
+  fc_netlink_rows list = {n, rows, 0, table};
   if (link && fc_netlink_index(n, link, what, &list.link, err) < 0)
     return -1;
   struct rtmsg all = {.rtm_family = AF_UNSPEC};   /* as large as the other families' headers */
@@ -97,8 +90,8 @@ static int list_objects (fc_netlink *n, uint16_t type, fc_netlink_row *row, cons
 
 /* ---- addresses ---- */
 
-static int change_address (fc_netlink *n, uint16_t type, uint16_t flags, const char *link, const fc_address *a, bool nodad,
-                           fc_error *err) {
+static int change_address (fc_netlink *n, uint16_t type, uint16_t flags, const char *link, const fc_address *a,
+                           bool nodad, fc_error *err) {
   fc_netlink_request q;
   char text[FC_ADDRESS_TEXT], what[FC_ADDRESS_TEXT + 40];
   uint32_t index;
@@ -122,8 +115,8 @@ int fc_netlink_delete_address (fc_netlink *n, const char *link, const fc_address
   return change_address(n, RTM_DELADDR, 0, link, a, false, err);
 }
 
-static int address_row (const struct nlmsghdr *message, void *argument) {
-  object_list *list = argument;
+int fc_netlink_address_row (const struct nlmsghdr *message, void *argument) {
+  const fc_netlink_rows *list = argument;
   struct ifaddrmsg info;
   fc_address_row row = {{0}, {0}, 0, NULL, false, false, false};
   if (message->nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(message) < sizeof info)
@@ -155,7 +148,7 @@ static int address_row (const struct nlmsghdr *message, void *argument) {
 }
 
 int fc_netlink_addresses (fc_netlink *n, const char *link, fc_buffer *rows, fc_error *err) {
-  return list_objects(n, RTM_GETADDR, address_row, link, 0, rows, err, "list the addresses");
+  return list_objects(n, RTM_GETADDR, fc_netlink_address_row, link, 0, rows, err, "list the addresses");
 }
 
 /* ---- routes ---- */
@@ -164,13 +157,16 @@ static int change_route (fc_netlink *n, uint16_t type, uint16_t flags, const fc_
   fc_netlink_request q;
   char to[FC_ADDRESS_TEXT] = "default", via[FC_ADDRESS_TEXT] = "", what[2 * FC_ADDRESS_TEXT + 60];
   uint32_t index = 0;
-  uint8_t family = r->to.family ? r->to.family : r->via.family ? r->via.family : r->source.family ? r->source.family : AF_INET;
+  uint8_t family = r->to.family       ? r->to.family
+                   : r->via.family    ? r->via.family
+                   : r->source.family ? r->source.family
+                                      : AF_INET;
   if (r->to.family)
     fc_address_format(&r->to, true, to);
   if (r->via.family)
     fc_address_format(&r->via, false, via);
-  snprintf(what, sizeof what, "%s route to %s%s%s%s%s", type == RTM_NEWROUTE ? "add" : "delete", to, via[0] ? " via " : "", via,
-           r->link ? " by " : "", r->link ? r->link : "");
+  snprintf(what, sizeof what, "%s route to %s%s%s%s%s", type == RTM_NEWROUTE ? "add" : "delete", to,
+           via[0] ? " via " : "", via, r->link ? " by " : "", r->link ? r->link : "");
   if (r->link && fc_netlink_index(n, r->link, what, &index, err) < 0)
     return -1;
   bool added = type == RTM_NEWROUTE;
@@ -205,7 +201,7 @@ int fc_netlink_delete_route (fc_netlink *n, const fc_route_change *r, fc_error *
   return change_route(n, RTM_DELROUTE, 0, r, err);
 }
 
-static int push_route (const object_list *list, fc_route_row *row, uint32_t index) {
+static int push_route (const fc_netlink_rows *list, fc_route_row *row, uint32_t index) {
   if (list->link && index != list->link)
     return 0;
   fc_netlink_name(list->netlink, index, row->link);
@@ -222,7 +218,7 @@ static void read_next_hop (const struct nlattr *a, uint8_t family, fc_route_row 
   }
 }
 
-static int push_next_hops (const object_list *list, const struct nlattr *hops, uint8_t family, fc_route_row *row) {
+static int push_next_hops (const fc_netlink_rows *list, const struct nlattr *hops, uint8_t family, fc_route_row *row) {
   const char *at = mnl_attr_get_payload(hops), *end = at + mnl_attr_get_payload_len(hops);
   struct rtnexthop hop;
   while ((size_t)(end - at) >= sizeof hop) {
@@ -230,9 +226,9 @@ static int push_next_hops (const object_list *list, const struct nlattr *hops, u
     if (hop.rtnh_len < sizeof hop || hop.rtnh_len > end - at)
       break;
     row->via[0] = '\0';
-    const struct nlattr *attr;   /* the macro's name */
-    mnl_attr_for_each_payload ((void *)(at + sizeof hop), hop.rtnh_len - sizeof hop)
-      read_next_hop(attr, family, row);
+    const struct nlattr *a = (const void *)(at + sizeof hop);
+    for (; mnl_attr_ok(a, (int)(at + hop.rtnh_len - (const char *)a)); a = mnl_attr_next(a))
+      read_next_hop(a, family, row);
     if (push_route(list, row, (uint32_t)hop.rtnh_ifindex) < 0)
       return -1;
     size_t step = RTNH_ALIGN(hop.rtnh_len);
@@ -241,10 +237,10 @@ static int push_next_hops (const object_list *list, const struct nlattr *hops, u
   return 0;
 }
 
-static int route_row (const struct nlmsghdr *message, void *argument) {
-  static const char *const types[] = {"unspecified", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole",
-                                      "unreachable", "prohibit", "throw", "nat", "xresolve"};
-  object_list *list = argument;
+int fc_netlink_route_row (const struct nlmsghdr *message, void *argument) {
+  static const char *const types[] = {"unspecified", "unicast",     "local",    "broadcast", "anycast", "multicast",
+                                      "blackhole",   "unreachable", "prohibit", "throw",     "nat",     "xresolve"};
+  const fc_netlink_rows *list = argument;
   struct rtmsg info;
   fc_route_row row = {.to = "default"};
   if (message->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(message) < sizeof info)
@@ -276,12 +272,13 @@ static int route_row (const struct nlmsghdr *message, void *argument) {
 }
 
 int fc_netlink_routes (fc_netlink *n, const char *link, uint32_t table, fc_buffer *rows, fc_error *err) {
-  return list_objects(n, RTM_GETROUTE, route_row, link, table, rows, err, "list the routes");
+  return list_objects(n, RTM_GETROUTE, fc_netlink_route_row, link, table, rows, err, "list the routes");
 }
 
 /* ---- neighbours ---- */
 
-static int change_neighbour (fc_netlink *n, uint16_t type, uint16_t flags, const fc_neighbour_change *c, fc_error *err) {
+static int change_neighbour (fc_netlink *n, uint16_t type, uint16_t flags, const fc_neighbour_change *c,
+                             fc_error *err) {
   fc_netlink_request q;
   char text[FC_ADDRESS_TEXT], what[FC_ADDRESS_TEXT + 60];
   uint32_t index;
@@ -305,11 +302,11 @@ int fc_netlink_delete_neighbour (fc_netlink *n, const fc_neighbour_change *c, fc
   return change_neighbour(n, RTM_DELNEIGH, 0, c, err);
 }
 
-static int neighbour_row (const struct nlmsghdr *message, void *argument) {
+int fc_netlink_neighbour_row (const struct nlmsghdr *message, void *argument) {
   static const struct { unsigned bit; const char *name; } states[] = {
       {NUD_PERMANENT, "permanent"}, {NUD_REACHABLE, "reachable"}, {NUD_STALE, "stale"}, {NUD_DELAY, "delay"},
       {NUD_PROBE, "probe"}, {NUD_FAILED, "failed"}, {NUD_INCOMPLETE, "incomplete"}};
-  object_list *list = argument;
+  const fc_netlink_rows *list = argument;
   struct ndmsg info;
   fc_neighbour_row row = {.state = "none"};
   if (message->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(message) < sizeof info)
@@ -340,5 +337,5 @@ static int neighbour_row (const struct nlmsghdr *message, void *argument) {
 }
 
 int fc_netlink_neighbours (fc_netlink *n, const char *link, fc_buffer *rows, fc_error *err) {
-  return list_objects(n, RTM_GETNEIGH, neighbour_row, link, 0, rows, err, "list the neighbours");
+  return list_objects(n, RTM_GETNEIGH, fc_netlink_neighbour_row, link, 0, rows, err, "list the neighbours");
 }

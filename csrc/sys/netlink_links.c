@@ -33,7 +33,8 @@ static void put_mac (fc_netlink_request *q, const fc_mac *mac) {
 }
 
 /* What a new link and a change have in common. */
-static int put_change (const fc_netlink *n, fc_netlink_request *q, const fc_link_change *c, const char *what, fc_error *err) {
+static int put_change (const fc_netlink *n, fc_netlink_request *q, const fc_link_change *c, const char *what,
+                       fc_error *err) {
   uint32_t master = 0;
   if (c->master && c->master[0] && fc_netlink_index(n, c->master, what, &master, err) < 0)
     return -1;
@@ -52,7 +53,8 @@ static int put_change (const fc_netlink *n, fc_netlink_request *q, const fc_link
 int fc_netlink_add_link (fc_netlink *n, const fc_link_change *link, fc_error *err) {
   fc_netlink_request q;
   char what[80];
-  struct ifinfomsg info = {.ifi_family = AF_UNSPEC, .ifi_change = link->up >= 0 ? IFF_UP : 0, .ifi_flags = link->up > 0 ? IFF_UP : 0};
+  struct ifinfomsg info = {.ifi_family = AF_UNSPEC, .ifi_change = link->up >= 0 ? IFF_UP : 0,
+                           .ifi_flags = link->up > 0 ? IFF_UP : 0};
   snprintf(what, sizeof what, "add %s %s", link->kind, link->name);
   fc_netlink_begin(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &info, sizeof info);
   if (put_change(n, &q, link, what, err) < 0)
@@ -60,7 +62,8 @@ int fc_netlink_add_link (fc_netlink *n, const fc_link_change *link, fc_error *er
   struct nlattr *outer = fc_netlink_nest(&q, IFLA_LINKINFO);
   fc_netlink_put_text(&q, IFLA_INFO_KIND, link->kind);
   if (link->peer) {
-    struct nlattr *data = fc_netlink_nest(&q, IFLA_INFO_DATA), *peer = fc_netlink_nest(&q, VETH_INFO_PEER);
+    struct nlattr *data = fc_netlink_nest(&q, IFLA_INFO_DATA);
+    struct nlattr *peer = fc_netlink_nest(&q, VETH_INFO_PEER);
     fc_netlink_put_header(&q, &(struct ifinfomsg){.ifi_family = AF_UNSPEC}, sizeof info);
     fc_netlink_put_text(&q, IFLA_IFNAME, link->peer);
     put_mac(&q, &link->peer_mac);
@@ -97,11 +100,6 @@ int fc_netlink_delete_link (fc_netlink *n, const char *name, fc_error *err) {
 }
 
 /* ---- lists ---- */
-
-typedef struct {
-  fc_netlink *netlink;
-  fc_buffer *rows;
-} link_list;
 
 static void read_text (const struct nlattr *a, char *to, size_t size) {
   snprintf(to, size, "%.*s", (int)mnl_attr_get_payload_len(a), mnl_attr_get_str(a));
@@ -157,8 +155,8 @@ static const char *state_name (const struct nlattr *a) {
   return state < sizeof names / sizeof *names ? names[state] : names[0];
 }
 
-static int link_row (const struct nlmsghdr *message, void *argument) {
-  link_list *list = argument;
+int fc_netlink_link_row (const struct nlmsghdr *message, void *argument) {
+  const fc_netlink_rows *list = argument;
   struct ifinfomsg info;
   fc_link link = {.state = "unknown", .owner = -1, .group = -1};
   if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof info)
@@ -191,9 +189,10 @@ static int link_row (const struct nlmsghdr *message, void *argument) {
 int fc_netlink_links (fc_netlink *n, const char *name, fc_buffer *rows, fc_error *err) {
   fc_netlink_request q;
   struct ifinfomsg info = {.ifi_family = AF_UNSPEC};
-  link_list list = {n, rows};
+  fc_netlink_rows list = {n, rows, 0, 0};
   fc_netlink_begin(&q, RTM_GETLINK, name ? 0 : NLM_F_DUMP, &info, sizeof info);
   if (name)
     fc_netlink_put_text(&q, IFLA_IFNAME, name);
-  return fc_netlink_list(n, &q, link_row, &list, rows, err, name ? "look at link %s" : "list the links", name);
+  return fc_netlink_list(n, &q, fc_netlink_link_row, &list, rows, err, name ? "look at link %s" : "list the links",
+                         name);
 }

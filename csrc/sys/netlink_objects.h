@@ -1,4 +1,4 @@
-/* netlink_objects: links, addresses, routes, neighbours and redirects, each as a struct. Creating what exists is EEXIST;
+/* netlink_objects: links, addresses, routes, neighbours and redirects, each as a struct. Creating what is there is EEXIST;
  * deleting what is gone fails with the kernel's own number (ENODEV, EADDRNOTAVAIL, ESRCH, ENOENT).
  * @see rtnetlink(7) */
 #ifndef FC_NETLINK_OBJECTS_H
@@ -136,6 +136,17 @@ int fc_netlink_delete_ingress (fc_netlink *n, const char *link, fc_error *err);
 int fc_netlink_add_redirect (fc_netlink *n, const char *from, const char *to, fc_error *err);
 /* Append an fc_redirect_row for each redirect of a link. */
 int fc_netlink_redirects (fc_netlink *n, const char *link, fc_buffer *rows, fc_error *err);
+
+/* ---- what the lists are made by: each takes one message, whose bytes may be anything ---- */
+
+typedef struct {
+  const fc_netlink *netlink;   /* tells links' names */
+  fc_buffer *rows;
+  uint32_t link, table;        /* those of one link, of one table; 0: all */
+} fc_netlink_rows;
+
+fc_netlink_row fc_netlink_link_row, fc_netlink_address_row, fc_netlink_route_row, fc_netlink_neighbour_row,
+    fc_netlink_redirect_row;
 
 #pragma GCC visibility pop
 #endif

@@ -18,7 +18,8 @@ enum { FILTER_PRIORITY = 1, ACTION_ORDER = 1 };
 static const uint32_t filter_handle = 0x80000800;   /* 800::800, the first: a second one is EEXIST */
 static const uint32_t ingress = TC_H_MAJ(TC_H_INGRESS);
 
-static int change_ingress (fc_netlink *n, uint16_t type, uint16_t flags, const char *link, const char *what, fc_error *err) {
+static int change_ingress (fc_netlink *n, uint16_t type, uint16_t flags, const char *link, const char *what,
+                           fc_error *err) {
   fc_netlink_request q;
   uint32_t index;
   if (fc_netlink_index(n, link, what, &index, err) < 0)
@@ -45,12 +46,14 @@ int fc_netlink_add_redirect (fc_netlink *n, const char *from, const char *to, fc
     return -1;
   struct tcmsg info = {.tcm_ifindex = (int)source, .tcm_parent = ingress, .tcm_handle = filter_handle,
                        .tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_ALL))};
-  struct { struct tc_u32_sel sel; struct tc_u32_key key; } match = {{.flags = TC_U32_TERMINAL, .nkeys = 1}, {0}};
+  struct tc_u32_sel sel = {.flags = TC_U32_TERMINAL, .nkeys = 1};
+  char match[sizeof sel + sizeof (struct tc_u32_key)] = {0};   /* the key: mask and value are 0 */
   struct tc_mirred mirred = {.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = target};
   fc_netlink_begin(&q, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &info, sizeof info);
   fc_netlink_put_text(&q, TCA_KIND, "u32");
   struct nlattr *options = fc_netlink_nest(&q, TCA_OPTIONS);
-  fc_netlink_put(&q, TCA_U32_SEL, &match, sizeof match);
+  memcpy(match, &sel, sizeof sel);
+  fc_netlink_put(&q, TCA_U32_SEL, match, sizeof match);
   struct nlattr *actions = fc_netlink_nest(&q, TCA_U32_ACT), *action = fc_netlink_nest(&q, ACTION_ORDER);
   fc_netlink_put_text(&q, TCA_ACT_KIND, "mirred");
   struct nlattr *parameters = fc_netlink_nest(&q, TCA_ACT_OPTIONS);
@@ -64,11 +67,6 @@ int fc_netlink_add_redirect (fc_netlink *n, const char *from, const char *to, fc
 
 /* ---- lists ---- */
 
-typedef struct {
-  fc_netlink *netlink;
-  fc_buffer *rows;
-} redirect_list;
-
 static const struct nlattr *find (const struct nlattr *nest, uint16_t type) {
   const struct nlattr *a;
   if (nest) {
@@ -80,8 +78,8 @@ static const struct nlattr *find (const struct nlattr *nest, uint16_t type) {
   return NULL;
 }
 
-static int redirect_row (const struct nlmsghdr *message, void *argument) {
-  const redirect_list *list = argument;
+int fc_netlink_redirect_row (const struct nlmsghdr *message, void *argument) {
+  const fc_netlink_rows *list = argument;
   struct tcmsg info;
   struct tc_mirred mirred;
   struct gnet_stats_basic basic = {0};
@@ -114,10 +112,10 @@ static int redirect_row (const struct nlmsghdr *message, void *argument) {
 int fc_netlink_redirects (fc_netlink *n, const char *link, fc_buffer *rows, fc_error *err) {
   fc_netlink_request q;
   uint32_t index;
-  redirect_list list = {n, rows};
+  fc_netlink_rows list = {n, rows, 0, 0};
   if (fc_netlink_index(n, link, "list the redirects", &index, err) < 0)
     return -1;
   struct tcmsg info = {.tcm_ifindex = (int)index, .tcm_parent = ingress};
   fc_netlink_begin(&q, RTM_GETTFILTER, NLM_F_DUMP, &info, sizeof info);
-  return fc_netlink_list(n, &q, redirect_row, &list, rows, err, "list the redirects of %s", link);
+  return fc_netlink_list(n, &q, fc_netlink_redirect_row, &list, rows, err, "list the redirects of %s", link);
 }

@@ -80,6 +80,11 @@ int fc_netns_open_file (int netns, const char *path, int flags, int *fd, fc_erro
 
 /* ---- names ---- */
 
+/* What is to be done is refused to those without a capability in one of two ways. */
+static const char *needs (int error) {
+  return error == EPERM || error == EACCES ? " (needs CAP_SYS_ADMIN)" : "";
+}
+
 static int path_of (const char *name, char path[PATH_SIZE], fc_error *err) {
   if (!name[0] || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
     return fc_error_set(err, "system", EINVAL, "'%s' cannot name a network namespace", name);
@@ -94,11 +99,11 @@ static int prepare_directory (fc_error *err) {
   if (mkdir(DIRECTORY, 0755) == 0)
     chmod(DIRECTORY, 0755);
   else if (errno != EEXIST)
-    return fc_error_system(err, errno, "cannot make " DIRECTORY);
+    return fc_error_system(err, errno, "cannot make " DIRECTORY "%s", needs(errno));
   if (mount("", DIRECTORY, "none", MS_SHARED | MS_REC, NULL) == 0)
     return 0;
   if (errno != EINVAL)   /* else it is no mount yet */
-    return fc_error_system(err, errno, "cannot share " DIRECTORY "%s", errno == EPERM ? " (needs CAP_SYS_ADMIN)" : "");
+    return fc_error_system(err, errno, "cannot share " DIRECTORY "%s", needs(errno));
   int lock = open(DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock >= 0)
     flock(lock, LOCK_EX | LOCK_NB);   /* as ip(8) does; two mounts do no harm, waiting for ever would */
@@ -122,7 +127,7 @@ int fc_netns_create (const char *name, int *fd, fc_error *err) {
     return -1;
   int file = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
   if (file < 0)
-    return fc_error_system(err, errno, "cannot make network namespace %s", name);
+    return fc_error_system(err, errno, "cannot make network namespace %s%s", name, needs(errno));
   fc_files_close(&file);
   int made = -1;
   if (run(&job, &made, err) == 0) {
@@ -161,10 +166,9 @@ int fc_netns_delete (const char *name, fc_error *err) {
   char path[PATH_SIZE];
   if (path_of(name, path, err) < 0)
     return -1;
-  if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL)   /* EINVAL: a name that nothing is mounted on */
-    return fc_error_system(err, errno, "cannot delete network namespace %s%s", name, errno == EPERM ? " (needs CAP_SYS_ADMIN)" : "");
-  if (unlink(path) < 0)
-    return fc_error_system(err, errno, "cannot delete network namespace %s", name);
+  /* EINVAL: a name that nothing is mounted on */
+  if ((umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL) || unlink(path) < 0)
+    return fc_error_system(err, errno, "cannot delete network namespace %s%s", name, needs(errno));
   return 0;
 }
 

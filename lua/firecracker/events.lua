@@ -7,7 +7,10 @@
 -- - `warning` (warn): `message`; the VMM's `release` is known to do wrong what `operation` asks for
 -- - `exit` (info): `exited`, `signal` or `unknown`
 -- - `undo` (debug; error when one failed): `undone` names, `errors`
--- - `console`, `logger`, `metrics` (error): a function of the user's failed, `err`
+-- - `log` (as the line's): a line of the VMM's log that comes through us: `message` (request bodies at trace alone), `stamp`
+--   (the VMM's local time), `thread`, `module`, `file`, `line`
+-- - `signal` (debug): `signal` was forwarded
+-- - `console`, `logger`, `metrics` (error): a function or file of the user's failed, `err`; (warn) it is slow, `dropped` lines
 --
 -- `config.log_level` says down to which level. Who tells needs no machine: a task that outlives its machine's last
 -- reference must not hold it.

@@ -3,6 +3,7 @@
 -- `prepend` and `clear` take the list's name first. `flow.validation` and `flow.fcinit` are the lists.
 -- @module firecracker.flow
 
+local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local handler = require "firecracker.handler"
 local lazy = require "firecracker.lazy"
@@ -161,26 +162,51 @@ local function read (path)
   return script, unreadable and ("%s: %s"):format(path, unreadable)
 end
 
-local compiled = {}   -- by path: `script`, as it was read, and its `chunk`
+local compiled = {}   -- by path: `chunk`, of `script` as it was read, and how the file looked
+
+local SETTLED <const> = 2   -- seconds after which a file that is written again has another time
+
+-- Whether a file is the one that was read.
+local function is_same (known, look)
+  return look and known.settled and look.inode == known.look.inode and look.mtime == known.look.mtime
+    and look.size == known.look.size and look.device == known.look.device
+end
 
 -- As loadfile(path, "t", env), but `return fc.flow {…}` is no tail call in the scope of a variable to be closed: the
 -- script stays on the stack, and what is wrong with its lists is reported at its line. A script that reads the same as
 -- before is not compiled again: its chunk keeps nothing from one run to the next.
 local function load_script (path)
+  local known, look = compiled[path], core.files.look(path, true)
+  if known and is_same(known, look) then
+    return known.chunk
+  end
   local script, problem = read(path)
   if not script then
     return nil, problem
   end
-  local known = compiled[path]
+  local settled = look and os.time() - look.mtime > SETTLED
   if known and known.script == script then
+    known.look, known.settled = look, settled
     return known.chunk
   end
   local text_of = script:gsub("^\xef\xbb\xbf", ""):gsub("^#[^\n]*", "")
   local keep_frame = text_of:sub(1, 1) == "\27" and "" or "local _ <close> = nil "
   local chunk
   chunk, problem = load(keep_frame .. text_of, "@" .. path, "t", environment())
-  compiled[path] = chunk and { script = script, chunk = chunk }
+  compiled[path] = chunk and { script = script, chunk = chunk, look = look, settled = settled }
   return chunk, problem
+end
+
+local found = {}   -- by name: `path`, where it was found by `templates`
+
+local function find (name)
+  local known = found[name]
+  if known and known.templates == package.path then
+    return known.path
+  end
+  local path = package.searchpath("firecracker.flows." .. name, package.path)
+  found[name] = path and { path = path, templates = package.path }
+  return path
 end
 
 --- Run a script that returns a flow, anew at each call. It reads globals and makes none.
@@ -197,7 +223,7 @@ function flow.load (name, args)
   end
   local path = name
   if not (name:find("/", 1, true) or name:find "%.lua$") then
-    path = package.searchpath("firecracker.flows." .. name, package.path)
+    path = find(name)
     if not path then
       return nil, errors.new {
         code = "flow",
@@ -207,7 +233,10 @@ function flow.load (name, args)
     end
   end
   local chunk, problem = load_script(path)
-  if not chunk then
+  if not chunk and found[name] and not core.files.look(path) then   -- gone since it was found
+    found[name] = nil
+    return flow.load(name, args)
+  elseif not chunk then
     local line, message = problem:match "^[^\n]-:(%d+): (.*)$"
     local where = line and ("%s:%s"):format(path, line)
     return nil, errors.new { code = "flow", message = message or problem, where = where, path = path }

@@ -78,6 +78,16 @@ function fc.boot (config, wanted)
   return vm:start()
 end
 
+--- Make a machine of a snapshot: run the flow of scripts/restore.lua.
+-- @tparam table config its section `snapshot` says what is loaded
+-- @tparam[opt="restore"] table|string wanted a flow, its name or its path
+-- @treturn[1] table vm, its guest paused unless `snapshot.resume_vm`
+-- @return[2] nil
+-- @treturn[2] err with `handler`, `done`, `undone`
+function fc.restore (config, wanted)
+  return fc.boot(config, wanted or "restore")
+end
+
 --- A client of the API at a socket, without a machine.
 -- @tparam string path
 -- @tparam[opt] table options `timeout` in seconds, `log` (function of an event)
@@ -89,19 +99,26 @@ function fc.client (path, options)
   return api_client.new(path, { timeout = options and options.timeout, log = options and options.log })
 end
 
---- The command that a configuration starts, @{firecracker.launch.command.show}; nothing is started or made.
--- @tparam table config
--- @treturn[1] table `argv`, and of a jailed machine `root` and `staging`; prints as lines
+--- Hand signals of this process on to a machine's VMM. They are blocked for this thread, and read in the loop, until the VMM
+-- ends or the forwarding is closed; no handler is installed.
+-- @tparam table vm a machine that has a VMM
+-- @tparam[opt={"INT","QUIT","TERM","HUP","ABRT"}] {string,...} list
+-- @treturn[1] table forwarding; close it
 -- @return[2] nil
 -- @treturn[2] err
-function fc.command (config)
-  return require("firecracker.launch.command").show(config)
+function fc.forward_signals (vm, list)
+  if not machine.is(vm) or (list ~= nil and type(list) ~= "table") then
+    errors.raise(2, { code = "usage", message = "forward_signals: a machine and a list of signals expected" })
+  end
+  return vm:forward_signals(list)
 end
 
 -- What only some programs need is loaded when it is asked for: a module, or a field of one.
 local LATER <const> = {
+  command = { "firecracker.launch", "command" },
   all = { "firecracker.loop.many", "all" }, map = { "firecracker.loop.many", "map" },
   drives = { "firecracker.drives" }, jail = { "firecracker.jail" }, net = { "firecracker.network" }, testing = { "firecracker.testing" },
+  logs = { "firecracker.logs" }, metrics = { "firecracker.metrics" }, snapshot = { "firecracker.snapshot" },
   kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" },
 }
 

@@ -39,6 +39,19 @@ function stack:mark ()
   return #self
 end
 
+local function unwind (self, mark, vm)
+  local names, failures = {}, {}
+  while #self > mark do
+    local entry = table.remove(self)
+    names[#names + 1] = entry.name
+    local done, err = errors.try(entry.fn, vm, entry.record)
+    if not done then
+      failures[#failures + 1] = { name = entry.name, err = err }
+    end
+  end
+  return names, failures
+end
+
 --- Undo, in reverse, what was pushed since a mark.
 -- @function stack:unwind
 -- @tparam[opt=0] int mark
@@ -46,16 +59,7 @@ end
 -- @treturn {string,...} the names, in the order they were undone
 -- @treturn {table,...} one `{ name =, err = }` for each that failed
 function stack:unwind (mark, vm)
-  local names, failures = {}, {}
-  while #self > (mark or 0) do
-    local entry = table.remove(self)
-    names[#names + 1] = entry.name
-    local done, err = loop.shielded(errors.try, entry.fn, vm, entry.record)
-    if not done then
-      failures[#failures + 1] = { name = entry.name, err = err }
-    end
-  end
-  return names, failures
+  return loop.shielded(unwind, self, mark or 0, vm)
 end
 
 --- List the entries from the bottom up.

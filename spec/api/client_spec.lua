@@ -1,8 +1,8 @@
 local client = require "firecracker.api.client"
+local closing = require "spec.support.closing"
 local core = require "firecracker.core"
 local driver = require "spec.support.reactor"
 local errors = require "firecracker.errors"
-local fds = require "spec.support.fds"
 local loop = require "firecracker.loop"
 local server = require "spec.support.server"
 local sh = require "spec.support.sh"
@@ -10,28 +10,16 @@ local sh = require "spec.support.sh"
 local now, reply = core.now, server.reply
 
 describe("a client of the API", function ()
-  local clients
-
-  local function new (path, options)
-    clients[#clients + 1] = client.new(path, options)
-    return clients[#clients]
-  end
-
-  setup(function ()    -- libcurl's own descriptors stay
+  local opened = closing(setup, before_each, after_each, function ()    -- libcurl's own descriptors stay
     local one <close> = client.new "/no/such"
     one:request("GET", "/")
-  end)
-  before_each(function ()
-    fds.remember()
-    clients = {}
-  end)
-  after_each(function ()
-    for _, one in ipairs(clients) do
-      one:close()
-    end
+  end, function ()
     assert.is_nil(next(core.reactor():state().waits))
-    fds.compare()
   end)
+
+  local function new (path, options)
+    return opened(client.new(path, options))
+  end
 
   it("gives the decoded reply without its nulls, and true where there is none", function ()
     server({ { text = reply(200, '{"a":1,"b":null,"l":[]}') }, { text = "HTTP/1.1 204 \r\n\r\n" }, { text = reply(201, "") } },

@@ -1,39 +1,25 @@
 -- The client against the fake VMM: other releases, phases, and replies that go wrong.
 
 local client = require "firecracker.api.client"
+local closing = require "spec.support.closing"
 local core = require "firecracker.core"
 local fc = require "firecracker"
-local fds = require "spec.support.fds"
 local http = require "firecracker.testing.http"
 local loop = require "firecracker.loop"
 
 describe("a fake VMM", function ()
-  local opened
+  local opened = closing(setup, before_each, after_each, function ()    -- libcurl's own descriptors stay
+    local one <close> = client.new "/no/such"
+    one:request("GET", "/")
+  end, function ()
+    loop.sleep(0.002)    -- its tasks hear of it
+    assert.is_nil(next(core.reactor():state().waits))
+  end)
 
   local function fake (options, client_options)
     local server = assert(fc.testing.fake_vmm(options))
-    local api = client.new(server.path, client_options)
-    opened[#opened + 1] = api
-    opened[#opened + 1] = server
-    return api, server
+    return opened(client.new(server.path, client_options)), opened(server)
   end
-
-  setup(function ()    -- libcurl's own descriptors stay
-    local one <close> = client.new "/no/such"
-    one:request("GET", "/")
-  end)
-  before_each(function ()
-    fds.remember()
-    opened = {}
-  end)
-  after_each(function ()
-    for _, each in ipairs(opened) do
-      each:close()
-    end
-    loop.sleep(0.002)    -- its tasks hear of it
-    assert.is_nil(next(core.reactor():state().waits))
-    fds.compare()
-  end)
 
   it("stands in for a real one, on the main thread and in tasks", function ()
     local api, server = fake { id = "m1" }
@@ -158,8 +144,7 @@ describe("a fake VMM", function ()
 
     it("is believed when somebody else moved it", function ()
       local api, server, state = machine()
-      local other = client.new(server.path)
-      opened[#opened + 1] = other
+      local other = opened(client.new(server.path))
       assert(other:put_boot_source { kernel_image_path = "/k" })
       assert(other:put_actions { action_type = "InstanceStart" })
       assert(api:patch_vm { state = "Paused" })
@@ -250,8 +235,7 @@ describe("a fake VMM", function ()
       local api, server = fake()
       local more = {}
       for i = 1, 10 do
-        more[i] = client.new(server.path)
-        opened[#opened + 1] = more[i]
+        more[i] = opened(client.new(server.path))
         assert(more[i]:get_version())
       end
       local _, err = api:get_version { timeout = 5 }

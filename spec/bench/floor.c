@@ -3,9 +3,10 @@
  * -DWITH_CURL its requests go through one libcurl easy handle instead: what libcurl alone adds.
  * It validates nothing, keeps no log, and exits when anything fails.
  *
- *   floor [-s]           -s: the VMM's seccomp filters stay on
+ *   floor [-s] [-n]      -s: the VMM's seccomp filters stay on; -n: the VMM gets a session of its own
  * reads commands, one a line, and answers each with one line of names and microseconds:
  *   start                from nothing to a running guest: total, instance_start
+ *   restore DIRECTORY    from nothing to a guest of the snapshot there (`state`, `memory`) that runs: total
  *   stop, wait           SIGTERM, or SIGKILL, until the VMM is reaped and its files are gone: total
  *   attach PATH          connect to a VMM that runs
  *   get N                N times GET /: p50, p90, p99, cpu (a request); vm N: PATCH /vm, paused and resumed in turn;
@@ -44,7 +45,7 @@ extern char **environ;
 
 enum { RETRY_FIRST_NS = 20000, RETRY_LAST_NS = 1000000, SOCKET_PATIENCE_MS = 5000, MANY_LIMIT = 1000,
        LARGEST = 51200 };   /* bytes of a body that the VMM takes */
-enum step { MACHINE, BOOT_SOURCE, DRIVES, VSOCK, INSTANCE_START, STEPS };
+enum step { MACHINE, BOOT_SOURCE, DRIVES, VSOCK, INSTANCE_START, LOAD, STEPS };
 
 typedef struct {
   char id[24], socket[108], vsock[108];
@@ -58,8 +59,10 @@ typedef struct {
 } machine;
 
 static const char *binary, *kernel, *drive, *work;
+static char snapshot[200];
 static bool seccomp;
 static posix_spawn_file_actions_t stdio;
+static posix_spawnattr_t attributes;
 static int watch_fd, serial;
 
 static double now_us (void) {
@@ -88,7 +91,8 @@ static size_t write_request (char *to, size_t size, const char *method, const ch
                           "Content-Length: %zu\r\n\r\n%s", method, path, strlen(body), body);
 }
 
-static const char *const step_path[STEPS] = {"/machine-config", "/boot-source", "/drives/rootfs", "/vsock", "/actions"};
+static const char *const step_path[STEPS] = {"/machine-config", "/boot-source", "/drives/rootfs", "/vsock", "/actions",
+                                              "/snapshot/load"};
 
 static void write_body (char *to, size_t size, const machine *m, enum step step) {
   switch (step) {
@@ -103,6 +107,10 @@ static void write_body (char *to, size_t size, const machine *m, enum step step)
       break;
     case VSOCK:
       snprintf(to, size, "{\"guest_cid\":3,\"uds_path\":\"%s\"}", m->vsock);
+      break;
+    case LOAD:
+      snprintf(to, size, "{\"snapshot_path\":\"%s/state\",\"mem_backend\":{\"backend_type\":\"File\","
+               "\"backend_path\":\"%s/memory\"},\"resume_vm\":true}", snapshot, snapshot);
       break;
     default:
       snprintf(to, size, "{\"action_type\":\"InstanceStart\"}");
@@ -247,10 +255,12 @@ static void name_machine (machine *m) {
 static void spawn (machine *m) {
   char *argv[] = {(char *)binary, (char *)"--id", m->id, (char *)"--api-sock", m->socket,
                   seccomp ? NULL : (char *)"--no-seccomp", NULL};
-  errno = posix_spawn(&m->pid, binary, &stdio, NULL, argv, environ);
+  errno = posix_spawn(&m->pid, binary, &stdio, &attributes, argv, environ);
   if (errno)
     die("posix_spawn");
 }
+
+static void (*begin) (machine *m) = spawn;
 
 /* Names that have appeared in the directory, one call of `seen` each. */
 static void read_watch (void (*seen) (const char *name, void *data), void *data) {
@@ -274,8 +284,9 @@ static void pause_for (long *ns) {
   *ns = *ns * 2 > RETRY_LAST_NS ? RETRY_LAST_NS : *ns * 2;
 }
 
-/* Of a VMM that was spawned. */
-static double bring_up (machine *m) {
+/* From nothing to the reply of the first request. */
+static void bring_up (machine *m, enum step first) {
+  begin(m);
   while (!m->listening) {
     struct pollfd p = {watch_fd, POLLIN, 0};
     if (poll(&p, 1, SOCKET_PATIENCE_MS) <= 0)
@@ -285,8 +296,12 @@ static double bring_up (machine *m) {
   long ns = RETRY_FIRST_NS;
   while (!connect_to(m))
     pause_for(&ns);
-  while (!try_step(m, MACHINE))
+  while (!try_step(m, first))
     pause_for(&ns);
+}
+
+static double start (machine *m) {
+  bring_up(m, MACHINE);
   for (enum step step = BOOT_SOURCE; step < INSTANCE_START; step++)
     try_step(m, step);
   double before = now_us();
@@ -326,6 +341,8 @@ static void spawn_jailed (machine *m) {
     die("inotify");
   errno = posix_spawn(&m->pid, jailer, &stdio, NULL, argv, environ);
   check(errno, "posix_spawn");
+  kernel = "/kernel";
+  drive = "/drive";
 }
 
 static void jail (machine *m) {
@@ -335,10 +352,9 @@ static void jail (machine *m) {
   snprintf(m->jail, sizeof m->jail, "%s/%s/%s", getenv("JAILS"), strrchr(binary, '/') + 1, m->id);
   snprintf(m->socket, sizeof m->socket, "%s/root/run/a.sock", m->jail);
   snprintf(m->vsock, sizeof m->vsock, "/run/v.sock");
-  spawn_jailed(m);
-  kernel = "/kernel";
-  drive = "/drive";
-  bring_up(m);
+  begin = spawn_jailed;
+  start(m);
+  begin = spawn;
   close(watch_fd);
   kernel = host_kernel;
   drive = host_drive;
@@ -469,9 +485,13 @@ static void obey (machine *m, const char *command, const char *argument) {
   double before = now_us();
   if (strcmp(command, "start") == 0) {
     name_machine(m);
-    spawn(m);
-    double instance_start = bring_up(m);
+    double instance_start = start(m);
     printf("total %.1f instance_start %.1f\n", now_us() - before, instance_start);
+  } else if (strcmp(command, "restore") == 0) {
+    snprintf(snapshot, sizeof snapshot, "%s", argument);
+    name_machine(m);
+    bring_up(m, LOAD);
+    printf("total %.1f\n", now_us() - before);
   } else if (strcmp(command, "stop") == 0 || strcmp(command, "wait") == 0) {
     clean_up(m, command[0] == 's' ? SIGTERM : SIGKILL);
     printf("total %.1f\n", now_us() - before);
@@ -496,8 +516,7 @@ static void obey (machine *m, const char *command, const char *argument) {
     printf("total %.1f\n", now_us() - before);
   } else if (strcmp(command, "run") == 0) {
     name_machine(m);
-    spawn(m);
-    bring_up(m);
+    start(m);
     clean_up(m, 0);
     printf("total %.1f\n", now_us() - before);
   } else {
@@ -518,7 +537,12 @@ static const char *need (const char *name) {
 int main (int argc, char **argv) {
   static machine m;
   char line[256], command[16], argument[200];
-  seccomp = argc > 1 && strcmp(argv[1], "-s") == 0;
+  posix_spawnattr_init(&attributes);
+  for (int i = 1; i < argc; i++) {
+    seccomp = seccomp || strcmp(argv[i], "-s") == 0;
+    if (strcmp(argv[i], "-n") == 0)
+      posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  }
   binary = need("FIRECRACKER"), kernel = need("KERNEL"), drive = need("DRIVE"), work = need("WORK");
   posix_spawn_file_actions_init(&stdio);
   posix_spawn_file_actions_addopen(&stdio, 0, "/dev/null", O_RDONLY, 0);

@@ -39,12 +39,38 @@ end
 local vm, client
 local commands = {}
 
+-- Seconds a process has had a core, and has waited for one.
+local function schedule (pid)
+  local file <close> = assert(io.open(("/proc/%s/schedstat"):format(pid)))
+  local had, waited = file:read("n", "n")
+  return had / 1e9, waited / 1e9
+end
+
 -- With the default flow, or the same one told when its last step began.
 function commands.start (which)
+  local had, waited = schedule "self"
   local before = now()
   vm = assert(fc.new(config(), which == "timed" and flow or nil))
   assert(vm:start())
-  return "total", microseconds(now() - before), "instance_start", microseconds(which == "timed" and started or 0)
+  local took = now() - before
+  local had_now, waited_now = schedule "self"
+  local vmm_had, vmm_waited = schedule(vm.pid)
+  return "total", microseconds(took), "instance_start", microseconds(which == "timed" and started or 0),
+    "cpu", microseconds(had_now - had), "waited", microseconds(waited_now - waited),
+    "vmm_cpu", microseconds(vmm_had), "vmm_waited", microseconds(vmm_waited)
+end
+
+-- Made here, for `restore` of all.
+function commands.snapshot (directory)
+  local plain <close> = assert(fc.boot { boot_source = { kernel_image_path = KERNEL }, run_dir = WORK })
+  assert(plain:snapshot { snapshot_path = directory .. "/state", mem_file_path = directory .. "/memory", pause = true })
+  return "total", "0"
+end
+
+function commands.restore (directory)
+  local before = now()
+  vm = assert(fc.restore { snapshot = { snapshot_path = directory .. "/state", resume_vm = true }, run_dir = WORK })
+  return "total", microseconds(now() - before)
 end
 
 -- By the jailer, without a cgroup.
@@ -193,6 +219,46 @@ function commands.parts (n)
   }, 1, 4, #parts + 1, parts)
   remove()
   return table.unpack(parts)
+end
+
+-- Lines a second that a function gets of a log through its FIFO, alone and with what is parsed of them.
+function commands.intake (n)
+  local intake = require "firecracker.intake"
+  local path, want = WORK .. "/lines", tonumber(n) // 1000
+  local file <close> = assert(io.open(path, "w"))
+  for i = 1, 1000 do
+    file:write(("2026-11-23T17:33:06.%09d [abcd1234:fc_api:INFO:src/firecracker/src/api_server/parsed_request.rs:163] ")
+      :format(i), "The request was executed successfully. Status code: 204 No Content.\n")
+  end
+  file:close()
+  local function measure (to)
+    local undo, machine = {}, { id = "bench", directory = WORK, config = { log_level = "debug", logger = { to = to } } }
+    function machine.defer (_, _, fn)
+      undo[#undo + 1] = fn
+    end
+    assert(intake.prepare(machine, "logger"))
+    local before, began = now(), cpu()
+    os.execute(("(for i in $(seq %d); do cat '%s'; done >'%s/logger.fifo') &"):format(want, path, WORK))
+    return function ()
+      local took, spent = now() - before, cpu() - began
+      while #undo > 0 do
+        table.remove(undo)(machine)
+      end
+      return ("%.0f"):format(want * 1000 / took), ("%.0f"):format(want * 1000 / spent)
+    end
+  end
+  local got = 0
+  local function await (finish)
+    while got < want * 1000 do
+      fc.sleep(0.0005)
+    end
+    got = 0
+    return finish()
+  end
+  local lines, lines_cpu = await(measure(function (_) got = got + 1 end))
+  local parsed, parsed_cpu = await(measure(function (_, record) got = got + (record.level == "info" and 1 or 0) end))
+  os.remove(path)
+  return "lines", lines, "lines_cpu", lines_cpu, "parsed", parsed, "parsed_cpu", parsed_cpu
 end
 
 for line in io.lines() do

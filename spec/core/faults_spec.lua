@@ -5,6 +5,7 @@ local fds = require "spec.support.fds"
 local server = require "spec.support.server"
 
 require "firecracker.core.http"
+require "firecracker.core.net"
 require "spec.support.faults".install()
 local faults = require "spec.support.faults"
 
@@ -19,6 +20,7 @@ local EXPECTED <const> = {
   -- cJSON does not tell a text it has no memory for from a wrong one
   c = { "out of memory$", "Cannot allocate memory$", "^http: ", "^json: not valid JSON" },
   lua = { "^not enough memory$" },
+  request = { "Cannot allocate memory$" },
   kernel = { "Too many open files$", "No space left on device$", "Cannot allocate memory$", "Resource temporarily unavailable$" },
 }
 
@@ -156,7 +158,7 @@ local ENTRIES <const> = {
   end },
   { "encoding JSON", { c = 20, lua = 4 }, function ()
     local json = require "firecracker.core".json
-    local value = { name = ("x"):rep(300), list = { 1, 2.5, true, json.null, json.array() }, nested = { { a = {} } } }
+    local value = { name = ("x"):rep(300), short = "y", list = { 1, 2.5, true, json.null, json.array() }, nested = { { a = {} } } }
     return function () assert(json.encode(value)) end
   end },
   { "decoding JSON", { c = 15, lua = 10 }, function ()
@@ -222,7 +224,69 @@ local ENTRIES <const> = {
       assert(core.reactor():step())
       local line, err = stream:line()
       assert(line == "a", err)
+      local lines = {}
+      assert(stream:batch(lines) == 1 and lines[1] == "b")
       assert(stream:read())
+    end
+  end },
+  { "network namespaces", { c = 1, lua = 4, kernel = 4, request = 2 }, function ()
+    local netns = require "firecracker.core.net".netns
+    local name = "fcs" .. require "firecracker.core".files.random_hex(4)
+    return function ()
+      netns.delete(name)
+      local named <close> = assert(netns.create(name))
+      local opened <close> = assert(netns.open(name))
+      assert(netns.list())
+      assert(netns.delete(name))
+      local other <close> = assert(netns.create())
+      assert(named:number() + opened:number() + other:number() > 0)
+    end
+  end },
+  { "changes of a network", { kernel = 4, request = 22 }, function ()
+    local core = require "firecracker.core.net"
+    local netns, netlink = core.netns, core.netlink
+    return function ()
+      local ns <close> = assert(netns.create())
+      local net <close> = assert(netlink.open(ns))
+      local own <close> = assert(netlink.open())
+      assert(own:links "lo")
+      assert(net:sysctl("ipv6/conf/all/disable_ipv6", "1"))
+      assert(net:add_tap { name = "tap0", owner = 1, group = 2, up = true, mtu = 1400, mac = "02:00:00:00:00:01" })
+      assert(net:add_link { kind = "bridge", name = "br0" })
+      assert(net:set_link("tap0", { master = "br0" }))
+      assert(net:add_link { kind = "veth", name = "a", peer = "b", up = true })
+      assert(net:set_link("b", { up = true }))
+      assert(net:add_address("a", "10.0.0.1/24", { nodad = true }))
+      assert(net:add_route { to = "default", via = "10.0.0.2", link = "a" })
+      assert(net:add_neighbour { link = "a", address = "10.0.0.3", mac = "02:00:00:00:00:03" })
+      for _, link in ipairs { "a", "b" } do assert(net:add_ingress(link)) end
+      assert(net:add_redirect("a", "b"))
+      assert(net:delete_ingress "b")
+      assert(net:delete_route { to = "default" })
+      assert(net:delete_neighbour { link = "a", address = "10.0.0.3" })
+      assert(net:delete_address("a", "10.0.0.1/24"))
+      assert(net:delete_link "a")
+      local _, err = net:delete_link "a"
+      assert(err.errno == "ENODEV", err)
+    end
+  end },
+  { "a look at a network", { c = 5, lua = 60, kernel = 2, request = 6 }, function ()
+    local core = require "firecracker.core.net"
+    local netlink = core.netlink
+    local ns = assert(core.netns.create())
+    local setup <close> = assert(netlink.open(ns))
+    assert(setup:add_link { kind = "veth", name = "a", peer = "b", up = true })
+    assert(setup:add_address("a", "10.0.0.1/24"))
+    assert(setup:add_neighbour { link = "a", address = "10.0.0.3", mac = "02:00:00:00:00:03" })
+    assert(setup:add_ingress "a" and setup:add_redirect("a", "b"))
+    return function ()
+      local net <close> = assert(netlink.open(ns))
+      assert(#assert(net:links()) == 3 and #assert(net:links "a") == 1 and #assert(net:addresses "a") >= 1)
+      assert(assert(net:neighbours "a")[1] and assert(net:routes { table = 0 })[1] and assert(net:redirects "a")[1])
+      assert(net:sysctl "ipv4/ip_forward")
+      assert(netlink.parse "10.0.0.1/8" and netlink.format("\1\2\3\4", 5))
+      local _, err = net:delete_link "c"
+      assert(err.errno == "ENODEV", err.message)
     end
   end },
   { "a watch", { lua = 1, kernel = 3 }, function ()

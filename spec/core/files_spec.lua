@@ -153,6 +153,15 @@ describe("files", function ()
       fails("EISDIR", "cannot open DIR: Is a directory", files.open(dir, "w"))
     end)
 
+    it("follows no link when told so", function ()
+      here "touch file && ln -s file link"
+      files.open(dir .. "/link", "a"):close()
+      files.open(dir .. "/file", "a", true):close()
+      for _, mode in ipairs { "r", "w", "a", "r+" } do
+        fails("ELOOP", "cannot open DIR/link: Too many levels of symbolic links", files.open(dir .. "/link", mode, true))
+      end
+    end)
+
     it("gives descriptors that are closed at exec and block, but for r+", function ()
       here "touch file"
       for mode, flags in pairs { r = 0, w = 1, a = tonumber("2001", 8), ["r+"] = tonumber("4002", 8) } do
@@ -394,28 +403,26 @@ describe("files", function ()
 
   describe("lock", function ()
     it("holds one at a time, until it is closed", function ()
-      sh.tmpdir(function (dir)
-        local path = dir .. "/lock"
-        local one = assert(files.lock(path))
-        assert.is_false(files.lock(path))
-        one:close()
-        local two <close> = assert(files.lock(path))
-        assert.is_false(files.lock(path))
-        assert(os.remove(path))   -- whoever has it may
-        local three <close> = assert(files.lock(path))
-        assert.is_false(files.lock(path))
-      end)
+      local path = dir .. "/lock"
+      local one = assert(files.lock(path))
+      assert.is_false(files.lock(path))
+      one:close()
+      local two = assert(files.lock(path))
+      assert.is_false(files.lock(path))
+      assert(os.remove(path))   -- whoever has it may
+      local three = assert(files.lock(path))
+      assert.is_false(files.lock(path))
+      two:close()
+      three:close()
     end)
 
     it("follows no link, and says what is wrong", function ()
-      sh.tmpdir(function (dir)
-        assert(sh(("ln -s /etc/passwd %s/link"):format(dir)))
-        local fd, err = files.lock(dir .. "/link")
-        assert.is_nil(fd)
-        assert.equal("ELOOP", err.errno)
-        assert.equal("ENOENT", select(2, files.lock(dir .. "/no/lock")).errno)
-        assert.equal("EISDIR", select(2, files.lock(dir)).errno)
-      end)
+      assert(sh(("ln -s /etc/passwd %s/link"):format(dir)))
+      local fd, err = files.lock(dir .. "/link")
+      assert.is_nil(fd)
+      assert.equal("ELOOP", err.errno)
+      assert.equal("ENOENT", select(2, files.lock(dir .. "/no/lock")).errno)
+      assert.equal("EISDIR", select(2, files.lock(dir)).errno)
     end)
   end)
 

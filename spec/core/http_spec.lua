@@ -1,3 +1,4 @@
+local closing = require "spec.support.closing"
 local core = require "firecracker.core"
 local driver = require "spec.support.reactor"
 local fds = require "spec.support.fds"
@@ -11,29 +12,16 @@ local spawn = require "spec.support.spawn"
 local reply = server.reply
 
 describe("http", function ()
-  local clients
-
-  setup(function ()    -- libcurl's own descriptors stay: they are made with the first client
+  -- libcurl's own descriptors stay: they are made with the first client
+  local opened = closing(setup, before_each, after_each, function ()
     local client <close> = assert(http.client(core.reactor(), "/no/such/socket"))
     local request <close> = assert(client:request())
     request:start("GET", "/")
     driver.fired()
-  end)
-  before_each(function ()
-    fds.remember()
-    clients = {}
-  end)
-  after_each(function ()
-    for _, client in ipairs(clients) do
-      client:close()
-    end
-    driver.fired()
-    fds.compare()
-  end)
+  end, driver.fired)
 
   local function new (path)
-    local client = assert(http.client(core.reactor(), path))
-    clients[#clients + 1] = client
+    local client = opened(assert(http.client(core.reactor(), path)))
     return client, assert(client:request())
   end
 
@@ -436,15 +424,15 @@ describe("http", function ()
       local before = fds.all()
       local _, request = new(s.path)
       ask(request, "GET", "/")
-      local opened = 0
+      local came = 0
       for fd in pairs(fds.all()) do
         if not before[fd] then
           local info <close> = assert(io.open("/proc/self/fdinfo/" .. fd))
           assert.equal(O_CLOEXEC, tonumber(info:read "a":match "flags:%s*(%d+)", 8) & O_CLOEXEC)
-          opened = opened + 1
+          came = came + 1
         end
       end
-      assert.equal(1, opened)
+      assert.equal(1, came)
       assert.equal("0\n1\n2\n3\n", (spawn.output { "/bin/ls", "/proc/self/fd" }))
     end)
   end)

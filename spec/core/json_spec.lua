@@ -40,6 +40,20 @@ describe("json", function ()
       assert.same(keys, at)
     end)
 
+    it("escapes what must be, wherever it stands in a long text", function ()
+      local ESCAPES <const> = { ['"'] = '\\"', ["\\"] = "\\\\", ["\1"] = "\\u0001", ["\n"] = "\\n", ["\31"] = "\\u001f" }
+      for _, length in ipairs { 200, 256, 300, 307 } do
+        for _, c in ipairs { '"', "\\", "\1", "\n", "\31", " ", "!", "#", "[", "]", "\127", "\u{80}", "\u{ff}", "\u{10ffff}" } do
+          for at = length - 17, length do
+            local before, after = ("x"):rep(at - 1), ("y"):rep(length - at)
+            local text = before .. c .. after
+            assert.equal(('["%s%s%s"]'):format(before, ESCAPES[c] or c, after), json.encode { text })
+            assert.equal(text, json.decode(json.encode(text)))
+          end
+        end
+      end
+    end)
+
     it("refuses what JSON cannot hold, naming its place", function ()
       local function refused (expected, value)
         local ok, message = pcall(json.encode, value)

@@ -185,6 +185,19 @@ describe("sparse", function ()
       local _, status = sh(("cmp %s/from %s/to"):format(dir, shm))
       assert.equal(0, status)
       assert.is_true(tonumber((sh(("stat -c %%b %s/to"):format(shm)))) * 512 <= MIB)
+      -- and merges, zeros as well
+      sh(("head -c 65536 /dev/zero | tr '\\0' b >%s/base; truncate -s 64K %s/diff"):format(shm, dir))
+      local diff <close> = assert(io.open(dir .. "/diff", "r+"))
+      for page, letter in pairs { [3] = "d", [9] = "\0" } do
+        diff:seek("set", page * 4096)
+        diff:write(letter:rep(4096))
+      end
+      diff:close()
+      local merge <close> = assert(files.merge(dir .. "/diff", shm .. "/base"))
+      while not merge:step(5000) do end
+      local out <close> = assert(io.open(shm .. "/base"))
+      local b = ("b"):rep(4096)
+      assert.is_true(out:read "a" == b:rep(3) .. ("d"):rep(4096) .. b:rep(5) .. ("\0"):rep(4096) .. b:rep(6))
     end)
   end)
 

@@ -160,6 +160,31 @@ describe("a stream", function ()
     end)
   end)
 
+  it("gives all whole lines at once, and what is left at its end", function ()
+    with_fifo(16, function (stream, write, close)
+      local into = {}
+      assert.is_false(stream:batch(into))
+      write "one\n\ntwo\nthr"
+      driver.fired()
+      assert.equal(3, stream:batch(into))
+      assert.same({ "one", "", "two" }, into)
+      assert.is_false(stream:batch(into))
+      write "ee\nfour"
+      driver.fired()
+      assert.equal(1, stream:batch(into))
+      assert.same({ "three", "", "two" }, into)
+      write "of which the end"    -- beyond the limit
+      driver.fired()
+      assert.equal(1, stream:batch(into))
+      assert.equal("fourof which the", into[1])
+      close()
+      driver.fired()
+      assert.equal(1, stream:batch(into))
+      assert.equal(" end", into[1])
+      assert.same({ n = 1 }, table.pack(stream:batch(into)))
+    end)
+  end)
+
   describe("of a FIFO opened r+", function ()
     it("outlives its writers", function ()
       sh.tmpdir(function (dir)
@@ -219,7 +244,7 @@ describe("a stream", function ()
     local kept
     with_fifo(nil, function (stream) kept = stream end)
     kept:close()
-    for _, method in ipairs { "key", "read", "line", "fill" } do
+    for _, method in ipairs { "key", "read", "line", "batch", "fill" } do
       assert.error_matches(function () kept[method](kept) end, "%(closed stream%)$")
     end
     local master, slave = assert(core.files.open_pty())

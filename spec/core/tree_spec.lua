@@ -143,7 +143,7 @@ describe("a tree", function ()
     file:write [[
 import os, sys
 os.chdir(sys.argv[1]); os.mkdir("deep"); os.chdir("deep")
-for i in range(3000):
+for i in range(400):
     os.mkdir("d" * 50); os.chdir("d" * 50)
 open("file", "w")
 ]]

@@ -257,6 +257,26 @@ describe("#kvm the table of the API", function ()
     assert.same({}, missing)
   end)
 
+  on_vmm("turns the eleventh connection away, with one error, and serves the others", function ()
+    local clients <close> = setmetatable({}, { __close = function (all)
+      for _, each in ipairs(all) do each:close() end
+    end })
+    for i = 1, 11 do
+      clients[i] = fc.client(vm.socket_path)
+    end
+    assert(vm:version())   -- one is the machine's
+    for i = 1, 9 do
+      assert(clients[i]:get_version())
+    end
+    local version, err = clients[10]:get_version { timeout = 20 }
+    assert.is_nil(version)
+    assert.is_true(err.status == 503 or err.code == "http" or err.code == "connect", err.message)
+    assert(clients[1]:get_version())
+    clients[2]:close()
+    bed.eventually(function () return clients[11]:get_version { timeout = 20 } end, "a place for another")
+    assert(vm:version())
+  end)
+
   it("answers, or is known to have ended, when its guest ends meanwhile", function ()
     -- Firecracker 1.12 neither answers a request of that moment nor ends: every other round or so is such a one.
     for _ = 1, 10 do

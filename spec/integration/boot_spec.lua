@@ -2,6 +2,7 @@
 local bed = require "spec.support.bed"
 local errors = require "firecracker.errors"
 local fc = require "firecracker"
+local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
 
 describe("#kvm a machine", function ()
@@ -15,6 +16,20 @@ describe("#kvm a machine", function ()
     assert.equal("hello from the guest\n", text())
     assert.equal("exited", vm.state)
     assert.is_nil(vm.pid)
+  end)
+
+  it("loads what a plain start needs, and no more", function ()
+    local out = host("", ([[
+      do
+        local vm <close> = assert(require "firecracker".boot { run_dir = %q, boot_source = { kernel_image_path = %q } })
+        assert(vm:wait())
+      end
+      for _, name in ipairs { "config.file", "drives", "events", "intake", "kernel_args", "launch.by_file", "launch.jailer", "loop.many",
+          "machine.verbs", "rate_limiter", "release", "testing", "text" } do
+        if package.loaded["firecracker." .. name] then print(name) end
+      end
+    ]]):format(leaks.run_dir, bed.guest "exit"))
+    assert.equal("", out)
   end)
 
   it("waits no longer than told, and again", function ()

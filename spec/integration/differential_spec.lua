@@ -286,6 +286,9 @@ describe("#kvm a configuration mutated at random", function ()
           end
         end
         local checked, refusal = ours(t)
+        if checked and type(checked.cpu_config) == "string" then
+          checked.cpu_config = nil   -- names a file; what it holds is sent
+        end
         local fault = theirs(checked_api, checked or t)
         if not checked then
           refused = refused + 1

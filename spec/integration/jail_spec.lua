@@ -419,17 +419,17 @@ describe("#kvm #root a jailed machine", function ()
       id = "shown", drives = fc.drives.add({}, drive, { drive_id = "d" }),
       vmm = { no_seccomp = true, arguments = { "--boot-timer" } },
     })))
-    assert.same({ "--id", "shown", "--exec-file", shown.argv[5], "--uid", jails.uid .. "", "--gid", jails.gid .. "",
+    assert.same({ "--id", "shown", "--exec-file", shown[5], "--uid", jails.uid .. "", "--gid", jails.gid .. "",
       "--chroot-base-dir", jails.base, "--daemonize", "--new-pid-ns", "--resource-limit", "fsize=5", "--resource-limit", "no-file=6",
       "--", "--api-sock", "/run/firecracker.socket", "--log-path", "/vmm.log", "--level", "Warning", "--no-seccomp", "--boot-timer" },
-      table.move(shown.argv, 2, #shown.argv, 1, {}))
+      table.move(shown, 2, #shown, 1, {}))
     assert.same({
       { path = bed.guest "idle", jail = "/vm/kernel", use = "read", ways = { "link", "reflink", "bind", "copy" } },
       { path = drive, jail = "/vm/drives/d", use = "write", ways = { "copy" } },
     }, shown.staging)
     assert.equal(jails.base .. "/firecracker/shown/root", shown.root)
     assert.matches("\n" .. drive:gsub("%p", "%%%0") .. " %-> /vm/drives/d %(write: copy%)$", tostring(shown))
-    assert.equal("--id", fc.command(bed.config "idle").argv[2])
+    assert.equal("--id", fc.command(bed.config "idle")[2])
   end)
 
   it("takes a strategy of the user's", function ()

@@ -7,10 +7,13 @@ local program = require "spec.support.release"
 
 local h = fc.handlers.fcinit
 
-describe("a machine on Firecracker", function ()
+describe("#root a machine on Firecracker", function ()
   leaks.check(before_each, after_each, teardown)
 
   local programs = {}
+
+  setup(function () assert(os.execute("ip tuntap add mode tap " .. leaks.links)) end)
+  teardown(function () assert(os.execute("ip link delete " .. leaks.links)) end)
 
   local function config (release, more)
     programs[release] = programs[release] or program(release)
@@ -41,7 +44,7 @@ describe("a machine on Firecracker", function ()
         local vm <close> = assert(fc.boot(config(release, {
           machine_config = { vcpu_count = 2, mem_size_mib = 256, track_dirty_pages = true },
           drives = fc.drives.root("README.md", { is_read_only = true }), vmm = { no_seccomp = true },
-          network_interfaces = { { iface_id = "eth0", host_dev_name = "lo" } },
+          network_interfaces = { { iface_id = "eth0", host_dev_name = leaks.links } },
           mmds_config = { network_interfaces = { "eth0" }, version = "V2" }, mmds = { a = 1 },
         }), { via = via }))
         assert.same({ release, "Running", vm.id }, { vm:version(), vm:info().state, vm:info().id })
@@ -67,7 +70,7 @@ describe("a machine on Firecracker", function ()
       { "1.13.1", { pmem = { { id = "p", path_on_host = "README.md", read_only = true } } },
         "pmem[1] needs Firecracker 1.14 (this is 1.13.1)" },
       { "1.13.1", { memory_hotplug = { total_size_mib = 1024 } }, "memory_hotplug needs Firecracker 1.14 (this is 1.13.1)" },
-      { "1.15.1", { network_interfaces = { { iface_id = "eth0", host_dev_name = "lo", mtu = 1400 } } },
+      { "1.15.1", { network_interfaces = { { iface_id = "eth0", host_dev_name = leaks.links, mtu = 1400 } } },
         "network_interfaces[1].mtu needs Firecracker 1.16 (this is 1.15.1)" },
       { "1.16.1", { machine_config = { huge_pages = "Transparent" } },
         "machine_config.huge_pages = 'Transparent' needs Firecracker 1.17 (this is 1.16.1)" },
@@ -88,7 +91,7 @@ describe("a machine on Firecracker", function ()
       pmem = { { id = "p", path_on_host = "README.md", read_only = true,
                  rate_limiter = fc.rate_limiter { ops = { size = 1, refill_seconds = 1 } } } },
       memory_hotplug = { total_size_mib = 1024 },
-      network_interfaces = { { iface_id = "eth0", host_dev_name = "lo", mtu = 1400 } },
+      network_interfaces = { { iface_id = "eth0", host_dev_name = leaks.links, mtu = 1400 } },
       mmds_config = { network_interfaces = { "eth0" }, version = "V2", imds_compat = true },
       serial = { rate_limiter = { size = 1, refill_time = 1 } },
       balloon = { amount_mib = 8, deflate_on_oom = true, free_page_hinting = true, free_page_reporting = true },
@@ -109,7 +112,7 @@ describe("a machine on Firecracker", function ()
     local vm <close> = assert(fc.boot(config("1.16.1", { vmm = { arguments = PCI } })))
     assert.is_true(vm:add_drive { drive_id = "data", path_on_host = "README.md", is_root_device = false, is_read_only = true })
     assert.is_true(vm:add_pmem { id = "p", path_on_host = "README.md", read_only = true })
-    assert.is_true(vm:add_network_interface { iface_id = "eth0", host_dev_name = "lo", mtu = 9000 })
+    assert.is_true(vm:add_network_interface { iface_id = "eth0", host_dev_name = leaks.links, mtu = 9000 })
     local whole = assert(vm:full_config())
     assert.same({ "data", "p", "eth0" }, { whole.drives[1].drive_id, whole.pmem[1].id, whole.network_interfaces[1].iface_id })
     assert.matches("^/.*/README%.md$", whole.drives[1].path_on_host)

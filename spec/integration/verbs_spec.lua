@@ -47,6 +47,21 @@ describe("#kvm the verbs of a machine", function ()
     assert.same(first:full_config(), second:full_config())
   end)
 
+  it("come after the command line that can be seen before", function ()
+    local argv
+    local config = bed.config("idle", { id = "seen", log = function (event) argv = event.argv or argv end,
+                                        vmm = { no_seccomp = true, arguments = { "--mmds-size-limit", "100" } } })
+    local command = assert(fc.command(config))
+    assert.is_nil(argv)
+    local _ <close> = assert(fc.boot(config))
+    assert.same(argv, command)
+    assert.equal("--no-seccomp --mmds-size-limit 100", table.concat(command, " ", #command - 2))
+    fails("spawn", "^cannot run the VMM", fc.command { vmm = { binary = "/no/such" } })
+    local ok, err = pcall(fc.command, { vmm = { binry = "x" } })
+    assert.is_false(ok)
+    assert.matches("verbs_spec%.lua:%d+$", err.where)
+  end)
+
   it("need a VMM, and take a time limit", function ()
     local vm <close> = assert(fc.new(bed.config "idle"))
     fails("state", "^cannot ask machine %x+: it is new, not started$", vm:version())

@@ -6,7 +6,7 @@ local leaks = require "spec.support.leaks"
 local linux = require "spec.support.linux"
 local sh = require "spec.support.sh"
 
-local PATIENCE <const> = 120   -- seconds
+local PATIENCE <const> = 300   -- seconds; several nested hosts may share two cores
 local HOUR <const> = 3600000   -- milliseconds: a bucket that is empty stays so for as long as a spec runs
 
 -- Boot a guest with a vsock, and devices of `more`.
@@ -16,7 +16,11 @@ local function boot (more)
   local console, text = bed.collector()
   more.console = console
   local vm = assert(fc.boot(linux.config(more)))
-  linux.await(text, "guest ready")
+  local ok, problem = pcall(bed.eventually, function () return text():find "guest ready" end, "guest ready", PATIENCE)
+  if not ok then
+    vm:close()
+    error(problem, 2)
+  end
   return vm
 end
 
@@ -57,14 +61,14 @@ describe("#linux what a guest sees", function ()
         assert.equal(amount, vm:balloon().amount_mib)
       end
       local before = total()
-      inflated(32)
-      assert.is_true(total() <= before - 30 * 1024)
+      inflated(16)
+      assert.is_true(total() <= before - 15 * 1024)
       assert(vm:update_balloon_stats { stats_polling_interval_s = 1 })
       local seen = bed.eventually(function ()
         local stats = assert(vm:balloon_stats())
-        return stats.total_memory and stats.total_memory <= (before - 30 * 1024) * 1024 and stats
+        return stats.total_memory and stats.total_memory <= (before - 15 * 1024) * 1024 and stats
       end, "the guest's own statistics", PATIENCE)
-      assert.same({ 32, 32, 8192, 8192 }, { seen.target_mib, seen.actual_mib, seen.target_pages, seen.actual_pages })
+      assert.same({ 16, 16, 4096, 4096 }, { seen.target_mib, seen.actual_mib, seen.target_pages, seen.actual_pages })
       assert.is_true(seen.free_memory > 0 and seen.available_memory > 0)
       inflated(0)
       assert.equal(before, total())

@@ -80,26 +80,6 @@ describe("#linux a guest", function ()
       linux.run(vm, "cat /sys/class/misc/hw_random/rng_current; dd if=/dev/hwrng bs=16 count=1 2>/dev/null | wc -c"))
   end)
 
-  it("gives memory to the balloon and takes it back", function ()
-    local vm <close> = linux.restore()
-    local function statistics ()
-      return assert(vm.api:request("GET", "/balloon/statistics"))
-    end
-    local function inflated (amount)
-      assert(vm.api:request("PATCH", "/balloon", { amount_mib = amount }))
-      bed.eventually(function () return statistics().actual_mib == amount end, amount .. " MiB in the balloon", 60)
-    end
-    local function total ()
-      return tonumber(linux.run(vm, "free | grep Mem:"):match "(%d+)")
-    end
-    local before = total()
-    inflated(32)
-    assert.is_true(total() <= before - 30 * 1024)
-    bed.eventually(function () return statistics().free_memory end, "the guest's own statistics", 60)
-    inflated(0)
-    assert.equal(before, total())
-  end)
-
   it("stands still while it is paused", function ()
     local vm <close> = linux.restore()
     assert.equal("up\n", linux.run(vm, "echo up"))

@@ -33,7 +33,8 @@ describe("an address", function ()
       assert.equal(want[1], hex(address.parse(text)), text)
       assert.equal(want[2], address.format(address.parse(text)))
     end
-    for _, text in ipairs { ":", ":::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1::2::3", "::1:2:3:4:5:6:7:8", "12345::", "g::", "1:2:3:4:5:6:7:",
+    for _, text in ipairs { ":", ":::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1::2::3", "::1:2:3:4:5:6:7:8", "12345::", "g::",
+      "1:2:3:4:5:6:7:",
                             ":1:2:3:4:5:6:7", "::1.2.3", "1.2.3.4::", "::1.2.3.4:1", "fe80::1%eth0", "::1/64", "1:2:3:4:5:6:7:1.2.3.4",
                             "[::1]", "::01.2.3.4", "10.0.0.1::1" } do
       assert.is_nil(address.parse(text), text)
@@ -60,11 +61,13 @@ describe("an address", function ()
     local six = assert(address.cidr "fd00::5/65")
     assert.equal("fd00::", address.format(address.first(six)))
     assert.equal("fd00::7fff:ffff:ffff:ffff", address.format(address.last(six)))
-    for prefix, mask in pairs { [0] = "0.0.0.0", [1] = "128.0.0.0", [8] = "255.0.0.0", [31] = "255.255.255.254", [32] = "255.255.255.255" } do
+    for prefix, mask in pairs { [0] = "0.0.0.0", [1] = "128.0.0.0", [8] = "255.0.0.0", [31] = "255.255.255.254",
+      [32] = "255.255.255.255" } do
       assert.equal(mask, address.format(address.mask(prefix, 4)))
     end
     assert.equal(("ff"):rep(16), hex(address.mask(128, 16)))
-    for _, text in ipairs { "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/08", "/24", "10.0.0.0/24/24", "10.0.0.0/ 4" } do
+    for _, text in ipairs { "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/08", "/24", "10.0.0.0/24/24",
+      "10.0.0.0/ 4" } do
       assert.is_nil(address.cidr(text), text)
     end
   end)

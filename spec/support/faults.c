@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,15 +18,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-static const char *const objects[] = {"/firecracker/core.so", "/firecracker/core/http.so", "/libcjson.so"};
+static const char *const objects[] = {"/firecracker/core.so", "/firecracker/core/http.so", "/firecracker/core/net.so",
+                                      "/libcjson.so"};
 
-enum kind { NOTHING, C, LUA, KERNEL };
+enum kind { NOTHING, C, LUA, KERNEL, REQUEST, SILENCE, CHANGE, OVERRUN };
+static const char *const kinds[] = {"nothing", "c", "lua", "kernel", "request", "silence", "change", "overrun", NULL};
 
 static enum kind armed;
 static long target, seen, blocks, bytes;   /* which call fails; calls so far; what is allocated now, in C and in Lua */
@@ -136,6 +141,31 @@ static int faulty_clone (int (*fn) (void *), void *stack, int flags, void *argum
   return fails(KERNEL, EAGAIN) ? -1 : clone(fn, stack, flags, argument, pidfd);
 }
 
+/* Requests that configure the network: netlink messages, ioctls of taps, mounts of namespaces. */
+static ssize_t faulty_sendto (int fd, const void *message, size_t size, int flags, const struct sockaddr *to,
+                              socklen_t length) {
+  if (fails(SILENCE, 0))
+    return (ssize_t)size;
+  return fails(REQUEST, ENOMEM) ? -1 : sendto(fd, message, size, flags, to, length);
+}
+
+/* CHANGE: the kernel's list changed while it was dumped. OVERRUN: a datagram is lost. */
+static ssize_t faulty_recvfrom (int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *length) {
+  ssize_t n = recvfrom(fd, to, size, flags, from, length);
+  if (n >= (ssize_t)sizeof (struct nlmsghdr) && fails(CHANGE, 0))
+    ((struct nlmsghdr *)to)->nlmsg_flags |= NLM_F_DUMP_INTR;
+  return n > 0 && fails(OVERRUN, ENOBUFS) ? -1 : n;
+}
+
+static int faulty_ioctl (int fd, unsigned long what, void *argument) {
+  bool tap = _IOC_TYPE(what) == 'T' && _IOC_NR(what) >= 200;
+  return tap && fails(REQUEST, ENOMEM) ? -1 : ioctl(fd, what, argument);
+}
+
+static int faulty_mount (const char *from, const char *to, const char *type, unsigned long flags, const void *data) {
+  return fails(REQUEST, ENOMEM) ? -1 : mount(from, to, type, flags, data);
+}
+
 /* ---- import tables ---- */
 
 #define REPLACED(name) {#name, (uintptr_t)faulty_##name}
@@ -144,7 +174,8 @@ static const struct { const char *name; uintptr_t address; } replaced[] = {
     REPLACED(free),          REPLACED(epoll_create1), REPLACED(epoll_ctl),     REPLACED(timerfd_create),
     REPLACED(inotify_init1), REPLACED(inotify_add_watch), REPLACED(signalfd),  REPLACED(socket),
     REPLACED(open),          REPLACED(fcntl),        REPLACED(mmap),           REPLACED(clone),
-    REPLACED(fdopendir)};
+    REPLACED(fdopendir),     REPLACED(sendto),       REPLACED(ioctl),          REPLACED(mount),
+    REPLACED(recvfrom)};
 
 static void redirect (const ElfW(Rela) *from, size_t size, ElfW(Addr) base, const ElfW(Sym) *symbols, const char *names) {
   for (const ElfW(Rela) *r = from; (const char *)r < (const char *)from + size; r++) {
@@ -217,7 +248,6 @@ static void push_error (lua_State *to, lua_State *L) {
  * The chunk gets the argument, a string, and returns a function, which is called while call n of the kind fails, and again while none does: true, or
  * what was raised. */
 static int run (lua_State *from) {
-  static const char *const kinds[] = {"nothing", "c", "lua", "kernel", NULL};
   enum kind kind = (enum kind)luaL_checkoption(from, 1, NULL, kinds);
   long n = (long)luaL_checkinteger(from, 2);
   size_t length;
@@ -260,8 +290,19 @@ static int run (lua_State *from) {
   return 5;
 }
 
+/* arm (kind, n): from now on call n of this kind fails in this very state; "nothing" ends it. "request": to configure the
+ * network; "silence": such a one is not sent; "change", "overrun": of what comes back.
+ * Returns how many calls of the kind there were that was armed before. */
+static int arm (lua_State *L) {
+  lua_pushinteger(L, seen);
+  armed = (enum kind)luaL_checkoption(L, 1, NULL, kinds);
+  target = (long)luaL_optinteger(L, 2, 0);
+  seen = 0;
+  return 1;
+}
+
 LUAMOD_API int luaopen_spec_support_faults (lua_State *L) {
-  static const luaL_Reg functions[] = {{"install", install}, {"run", run}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"install", install}, {"run", run}, {"arm", arm}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -150,11 +150,13 @@ local add_devices = fc.handler("spec.AddDevices", function (vm)
   request(vm, "PUT", "/balloon", { amount_mib = 0, deflate_on_oom = false, stats_polling_interval_s = 1 })
 end)
 
---- Boot a guest with a drive `data`, a vsock, entropy and a balloon; returns when its ports answer.
-function linux.boot ()
+--- Boot a guest with a drive `data`, a vsock, entropy and a balloon; returns when its ports answer. `more` as for `config`.
+function linux.boot (more)
   local console, text = bed.collector()
   local flow = assert(fc.flow "boot"):insert_before("fcinit.StartInstance", add_devices)
-  local vm = assert(fc.boot(linux.config { console = console }, flow))
+  local config = linux.config(more)
+  config.console = console
+  local vm = assert(fc.boot(config, flow))
   linux.await(text, "guest ready")
   return vm, text
 end
@@ -168,19 +170,23 @@ local function take_snapshot ()
   snapshot = setmetatable({ directory = directory }, { __gc = function () files.remove_directory(directory) end })
   local vm <close> = linux.boot()
   assert(vm:pause())
-  request(vm, "PUT", "/snapshot/create",
-    { snapshot_type = "Full", snapshot_path = directory .. "/state", mem_file_path = directory .. "/memory" })
+  assert(vm:snapshot { snapshot_path = directory .. "/state", mem_file_path = directory .. "/memory" })
   copy(vm.directory .. "/data", directory .. "/data")
 end
 
--- `vm:snapshot` and the flow of scripts/restore.lua will take this step's place.
-local load_snapshot = fc.handler("spec.LoadSnapshot", function (vm)
-  local directory = snapshot.directory
-  copy(directory .. "/data", vm.directory .. "/data")
-  request(vm, "PUT", "/snapshot/load", { snapshot_path = directory .. "/state", resume_vm = true,
-    mem_backend = { backend_type = "File", backend_path = directory .. "/memory" } })
-  vm.phase = "running"
-end)
+--- A machine of a snapshot of a `linux.boot` guest, running. The drive `data` is a copy of `data`; fields of `section` go into
+-- `snapshot`, of `more` on top.
+function linux.load (path, data, section, more)
+  local config = linux.config(more)
+  config.boot_source = nil
+  config.snapshot = { snapshot_path = path, resume_vm = true }
+  for key, value in pairs(section or {}) do
+    config.snapshot[key] = value
+  end
+  return assert(fc.restore(config, assert(fc.flow "restore"):insert_before("fcinit.LoadSnapshot", function (vm)
+    copy(data, vm.directory .. "/data")
+  end)))
+end
 
 --- The one guest, as it was when its ports answered, in a machine of its own.
 function linux.restore ()
@@ -188,7 +194,7 @@ function linux.restore ()
   if not snapshot then
     take_snapshot()
   end
-  return assert(fc.boot(linux.config(), fc.flow { validation = {}, fcinit = { fc.handlers.fcinit.start_vmm, load_snapshot } }))
+  return linux.load(snapshot.directory .. "/state", snapshot.directory .. "/data")
 end
 
 return linux

@@ -20,6 +20,7 @@ function spawn.start (program, options)
     environment = options.environment or { "PATH=/usr/bin:/bin" },
     cwd = options.cwd,
     no_file = options.no_file,
+    netns = options.netns,
     stdio = { given[1] or null, given[2] or null, given[3] or null },
   }
 end

@@ -167,12 +167,17 @@ function gate.warnings (gated, text)
   return found
 end
 
+local of_sections = {}   -- the operations that take a section
+for _, operation in ipairs(operations) do
+  of_sections[#of_sections + 1] = operation.section and operation
+end
+
 -- What a configuration asks of a release, section by section: what to check, the body, where it stands.
 local function demands (config)
   local found = {}
-  for _, operation in ipairs(operations) do
+  for _, operation in ipairs(of_sections) do
     local section = operation.section
-    local value = section and config[section]
+    local value = config[section]
     for i, body in ipairs(value ~= nil and (operation.each and value or { value }) or {}) do
       local gated = gate.of(operation)
       if gated and gate.asks(gated, body) then

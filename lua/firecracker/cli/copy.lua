@@ -1,4 +1,4 @@
---- `fclua init`: copy the default flow, for editing.
+--- `fclua init`: copy the default flow, or that of a restore, for editing.
 -- @module firecracker.cli.copy
 
 local report = require "firecracker.cli.report"
@@ -6,15 +6,16 @@ local report = require "firecracker.cli.report"
 local copy = {
   name = "init",
   summary = "Copy the default flow, for editing; a file that exists is left alone.",
-  usage = "[FILE]",
+  usage = "[FILE] [--flow NAME]",
 }
 
 function copy.define (command)
-  command:argument("file", "where to; '-' is standard output; default: ./boot.lua"):args "?"
+  command:argument("file", "where to; '-' is standard output; default: ./boot.lua, or by the flow's name"):args "?"
+  command:option("--flow", "boot or restore"):choices { "boot", "restore" }:default "boot"
 end
 
-local function read_default ()
-  local path, problem = package.searchpath("firecracker.flows.boot", package.path)
+local function read_flow (name)
+  local path, problem = package.searchpath("firecracker.flows." .. name, package.path)
   local file <close> = path and assert(io.open(path, "rb"))
   return file and file:read "a", problem
 end
@@ -41,8 +42,8 @@ local function write_new (path, text)
 end
 
 function copy.main (options)
-  local target = options.file or "./boot.lua"
-  local text, err = read_default()
+  local target = options.file or ("./%s.lua"):format(options.flow)
+  local text, err = read_flow(options.flow)
   local ok = text
   if text and target == "-" then
     ok, err = write(io.stdout, text)
@@ -54,7 +55,8 @@ function copy.main (options)
     return 1
   end
   if target ~= "-" then
-    io.stderr:write(("%s: the default flow; run it by: fclua run %s\n"):format(target, target))
+    io.stderr:write((options.flow == "boot" and "%s: the default flow; run it by: fclua run %s\n"
+      or "%s: the flow of a restore; fc.restore(config, %q) runs it\n"):format(target, target))
   end
   return 0
 end

@@ -105,7 +105,7 @@ function session:event (event)
     local cancelled = event.err and event.err.code == "cancelled"
     report.timed(event.elapsed, event.name .. (cancelled and "  cancelled" or event.err and "  failed" or ""))
     self.running_since = event.time
-  elseif event.level == "error" and event.message then
+  elseif event.level == "error" and event.message and event.event ~= "log" then
     self:end_line()
     report.failure(event.message)
   elseif event.event ~= "step" and self.options.debug then

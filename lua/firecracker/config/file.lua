@@ -10,7 +10,7 @@ local schema = require "firecracker.config.schema"
 local json = core.json
 local file = {}
 
-local NO_PLACE <const> = { serial = true }   -- Firecracker's, but not in its file
+local NO_PLACE <const> = { serial = true, snapshot = true }   -- Firecracker's, but not in its file
 
 local sections_of_file = {}   -- name -> whether it is a list, which must be one even when it is empty
 local own_sections = {}       -- name -> true: not Firecracker's

@@ -57,12 +57,12 @@ local function sorted_keys (value)
 end
 
 -- Most paths are given as they are wanted.
-local function absolute (value, place)
-  if value:find "^/" and not value:find "/%.?/" and not value:find "/%.?$" then
+local function absolute (value, above, key)
+  if value:byte() == 47 and not value:find("//", 1, true) and not value:find("/.", 1, true) and value:byte(-1) ~= 47 then
     return value
   end
   local result, err = require("firecracker.core").files.absolute(value)
-  return result or refuse(place, "%s", err)
+  return result or refuse(below(above, key), "%s", err)
 end
 
 -- Containers -------------------------------------------------------------------------------------------------------
@@ -79,6 +79,16 @@ local by_name = setmetatable({}, { __mode = "k", __index = function (cache, fiel
   end
   cache[fields] = known
   return known
+end })
+
+-- The same: those that are looked at even where they are left out.
+local unasked = setmetatable({}, { __mode = "k", __index = function (cache, fields)
+  local found = {}
+  for _, field in ipairs(fields) do
+    found[field] = field.required or field.default ~= nil or nil
+  end
+  cache[fields] = found
+  return found
 end })
 
 local function suggest (key, fields)
@@ -107,7 +117,8 @@ local function rename (value, field, place)
 end
 
 function containers.table (value, field, place)
-  local known, given = by_name[field.fields], {}
+  local fields = field.fields
+  local known, given, always = by_name[fields], {}, unasked[fields]
   for key, each in pairs(value) do
     if not known[key] then
       given = rename(value, field, place)
@@ -116,9 +127,13 @@ function containers.table (value, field, place)
     given[key] = each
   end
   local result = {}
-  for _, each in ipairs(field.fields) do
+  for i = 1, #fields do
+    local each = fields[i]
     local name = each.name
-    result[name] = walk(given[name], each, place, name)
+    local one = given[name]
+    if one ~= nil or always[each] then
+      result[name] = walk(one, each, place, name)
+    end
   end
   return result
 end
@@ -205,57 +220,76 @@ end
 
 -- Any field --------------------------------------------------------------------------------------------------------
 
-local function plain (value, field, place)
-  local result, fitting, expected, got = values.plain(value, field)
-  if not fitting then
-    expect(place, expected, got)
+local function plain (value, field, above, key)
+  local result, fitting, expected, got
+  if field.any then
+    result, fitting, expected, got = values.plain(value, field)
+  else
+    result, expected, got = values.single(value, field)
+    fitting = not expected and field
   end
-  if fitting.type == "path" or (fitting.type == "program" and result:find "/") then
-    result = absolute(result, place)
+  if not fitting then
+    expect(below(above, key), expected, got)
+  end
+  local kind = fitting.type
+  if kind == "path" or (kind == "program" and result:find("/", 1, true)) then
+    result = absolute(result, above, key)
   end
   if fitting.max_bytes and #result > fitting.max_bytes then
-    expect(place, ("at most %d bytes expected"):format(fitting.max_bytes), #result)
+    expect(below(above, key), ("at most %d bytes expected"):format(fitting.max_bytes), #result)
   end
   return result
 end
 
-local function apply (rule, value, place)
+local function apply (rule, value, above, key)
   local where, problem = rules[rule[1]](value, table.unpack(rule, 2))
   if where then
-    refuse_path(path_of(place) .. where, "%s", problem)
+    refuse_path(path_of(below(above, key)) .. where, "%s", problem)
   end
 end
 
 function walk (value, field, above, key)
   if value == nil then
     value = field.default
-    if type(value) == "function" then
+    local kind = type(value)
+    if kind == "function" then
       value = value()
+    elseif kind ~= "table" and kind ~= "nil" then
+      return value   -- the schema's own plain value needs no check
     end
     if value == nil and not field.required then
       return nil
     end
   end
-  local place = below(above, key)
   if value == nil then
-    expect(place, values.expected(field), "nil")
+    expect(below(above, key), values.expected(field), "nil")
   elseif field.later then
-    refuse(place, "not supported by this version (%s)", version.string)
+    refuse(below(above, key), "not supported by this version (%s)", version.string)
   end
   local arch = field.arch or field.enum_arch and field.enum_arch[value]
   if arch and arch ~= host.arch() then
-    refuse(place, "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
+    refuse(below(above, key), "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
+  end
+  if field.one and type(value) ~= "table" then
+    value = { value }
+  elseif field.flag and type(value) == "boolean" then
+    if not value then
+      return nil
+    end
+    value = {}
   end
   field = field.file and type(value) == "string" and FILE or field
   local container = containers[field.type]
-  if container and type(value) ~= "table" then
-    expect(place, values.expected(field), type(value))
+  if not container then
+    value = plain(value, field, above, key)
+  elseif type(value) == "table" then
+    value = container(value, field, below(above, key))
+  else
+    expect(below(above, key), values.expected(field), type(value))
   end
-  value = (container or plain)(value, field, place)
-  if field.rules then
-    for _, rule in ipairs(field.rules) do
-      apply(rule, value, place)
-    end
+  local more = field.rules
+  for i = 1, more and #more or 0 do
+    apply(more[i], value, above, key)
   end
   return value
 end

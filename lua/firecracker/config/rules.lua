@@ -174,6 +174,27 @@ function rules.listed (config, section, key, others, id)
   end
 end
 
+--- A section that names no interface is reached through one that says so.
+-- @tparam table config
+-- @tparam string section
+-- @tparam string key
+-- @tparam string flag of an interface
+function rules.reached (config, section, key, flag)
+  local value = config[section]
+  if value == nil or (type(value) == "table" and value[key]) or (config.mmds_config and config.mmds_config[key]) then
+    return
+  end
+  for _, item in ipairs(config[key] or {}) do
+    if item[flag] then
+      return
+    end
+  end
+  if type(value) == "table" then
+    return (".%s.%s"):format(section, key), "list expected, got nil"
+  end
+  return "." .. section, ("an interface with %s = true, or mmds_config.%s, expected"):format(flag, key)
+end
+
 --- The number `section.key` is at most the number `other.limit`.
 -- @tparam table config
 -- @tparam string section
@@ -243,6 +264,71 @@ function rules.cgroup_path (path)
       return "", ("a relative path without '.' and '..' expected, got '%s'"):format(path)
     end
   end
+end
+
+local function parsed (verb, text)
+  return require("firecracker.network.address")[verb](text)
+end
+
+--- An address of IPv4 or IPv6.
+-- @tparam string value
+function rules.address (value)
+  if not parsed("parse", value) then
+    return "", ("an IPv4 or IPv6 address expected, got '%s'"):format(value)
+  end
+end
+
+--- An address with the length of its network's prefix.
+-- @tparam string value
+function rules.cidr (value)
+  if not parsed("cidr", value) then
+    return "", ("an address with prefix, as 10.0.0.2/24, expected, got '%s'"):format(value)
+  end
+end
+
+--- A network with at least two addresses beside its first and its last.
+-- @tparam string value
+function rules.network (value)
+  local network = parsed("cidr", value)
+  if not network then
+    return "", ("a network, as 10.0.0.0/24, expected, got '%s'"):format(value)
+  elseif network.prefix > #network.address * 8 - 2 then
+    return "", ("a network with room for gateway and guest expected, got '%s'"):format(value)
+  end
+  local address = require "firecracker.network.address"
+  local first = address.first(network)
+  if first ~= network.address then
+    return "", ("%s/%d expected, got '%s'"):format(address.format(first), network.prefix, value)
+  end
+end
+
+--- Two networks, the second of which may be absent, are of different families.
+-- @tparam table value
+-- @tparam string key
+-- @tparam string other
+function rules.families (value, key, other)
+  if value[other] and (value[key]:find ":" ~= nil) == (value[other]:find ":" ~= nil) then
+    return "." .. other, ("a network of the other family than %s expected, got '%s'"):format(value[key], value[other])
+  end
+end
+
+--- A name that the kernel takes for a network interface; its length is the record's affair.
+-- @tparam string value
+function rules.link (value)
+  if value == "" or value == "." or value == ".." or value:find "[/:%s]" then
+    return "", ("name of a network interface expected, got '%s'"):format(value)
+  end
+end
+
+--- Exactly one of two fields is there; the first is asked for when neither is.
+-- @tparam table value
+-- @tparam string key
+-- @tparam string other
+function rules.exactly_one (value, key, other)
+  if value[key] == nil and value[other] == nil then
+    return "." .. key, "string expected, got nil"
+  end
+  return rules.excludes(value, key, other)
 end
 
 return rules

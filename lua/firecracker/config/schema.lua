@@ -4,12 +4,13 @@
 --
 -- - `name`, `doc`; `later = true`: known, but of a later release of this library
 -- - `type`: `string`, `boolean`, `integer`, `number` (finite), `path` (made absolute), `program` (a path when it has a
---   slash, else a name on PATH), `function`,
+--   slash, else a name on PATH), `function`, `object` (a table that stays as it is),
 --   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
 --   or `any`, alternatives of the plain types, told apart in this order and described by `expected`
 -- - `file`: of a table, the path of a JSON file of it will do
 -- - `required`; `default`, filled in when absent, or a function that gives it (what Firecracker itself fills in is left
 --   absent and told in `doc`)
+-- - `one`: of a list, that a single value is taken for a list of it; `flag`: of a table, that `true` is taken for an empty one
 -- - `min`, `max`: of a number, or of a list's length; `max_bytes` of a string
 -- - `enum`, with `ignore_case`; `pattern` and `key_pattern` (a map's keys), in words in `expected` and `key_expected`
 -- - `rules`: what concerns several fields at once, each `{ name, arguments… }` of @{firecracker.config.rules}
@@ -43,12 +44,11 @@ end
 -- A section that is a model, which is read when the section is.
 local function section (name, model, doc, changes, ours)
   return setmetatable({ name = name, type = "table", model = model, doc = doc }, { __index = function (self, key)
-    if key == "fields" then
-      self.fields = fields_of(model, changes, ours)
-    elseif key == "rules" then
-      self.rules = models[model].rules or {}
+    if key == "fields" or key == "rules" then
+      setmetatable(self, nil)
+      self.fields, self.rules = fields_of(model, changes, ours), self.rules or models[model].rules or {}
+      return self[key]
     end
-    return rawget(self, key)
   end })
 end
 
@@ -61,16 +61,69 @@ local function with (record, words)
 end
 
 local fifo = {
-  { name = "fifo", type = "path", doc = "a FIFO to make and to write through" },
-  { name = "to", type = "function", doc = "is called with each line that comes out of the FIFO" },
+  { name = "fifo", type = "path", doc = "a FIFO to make and to write through; without `to` its reader is somebody else" },
+  { name = "to", expected = "a function or a path with a slash expected",
+    any = { { type = "function" }, { type = "path", pattern = "/", expected = "a slash expected" } },
+    doc = "gets each line: a file it is added to, or a function of the line and what is parsed of it" },
 }
 
-local taps = {
-  { name = "allow_mmds", later = true },
-  { name = "cni", later = true },
-  { name = "static", later = true },
-  { name = "tap", later = true },
-  { name = "via", later = true },
+local function addresses (name, doc, rule)
+  return { name = name, type = "list", one = true, min = 1, item = { type = "string", rules = { { rule or "address" } } }, doc = doc }
+end
+
+local function link (name, doc)
+  return { name = name, type = "string", max_bytes = 15, rules = { { "link" } }, doc = doc }
+end
+
+local MTU <const> = { name = "mtu", type = "integer", min = 68, max = 65535, doc = "of the tap" }
+
+local tap = {
+  { name = "owner", type = "integer", min = 0, doc = "uid that may open it; absent: the VMM's" },
+  { name = "group", type = "integer", min = 0, doc = "gid that may open it; absent: the VMM's in a jail" },
+  MTU,
+}
+
+local nat = {
+  { name = "subnet", type = "string", required = true, rules = { { "network" } },
+    doc = "the guest gets a free address of it, its first one is the gateway" },
+  { name = "subnet6", type = "string", rules = { { "network" } }, doc = "one more, of the other family" },
+  { name = "address", type = "string", rules = { { "address" } }, doc = "the guest's in `subnet`; absent: the first that is free" },
+  link("interface", "leave by this one only"),
+  addresses("nameservers", "for the guest"),
+}
+
+local static = {
+  with(addresses("ip", "with prefix; the first of IPv4 goes into `ip=`", "cidr"), { required = true }),
+  addresses("gateway", "inside one of the networks"),
+  addresses("nameservers", "the first two of IPv4 go into `ip=`"),
+  link("if_name", "in the guest; absent: the only one, or eth0, eth1 … by position"),
+}
+
+local cni = {
+  { name = "network_name", type = "string", doc = "of a configuration in conf_dir" },
+  { name = "network_config", type = "json", doc = "a configuration, instead of a file's" },
+  with(link("if_name", "in the namespace"), { default = "eth0" }),
+  link("vm_if_name", "in the guest"),
+  { name = "args", type = "map", item = { type = "string", pattern = "^[^;]*$", expected = "text without ';' expected" },
+    key_pattern = "^[^=;]+$", key_expected = "name without '=' and ';' expected", doc = "CNI_ARGS" },
+  { name = "capability_args", type = "json", doc = "for plugins that have the capability, as portMappings" },
+  { name = "bin_path", type = "list", one = true, item = { type = "path" }, default = { "/opt/cni/bin", "/usr/lib/cni" },
+    doc = "directories of plugins" },
+  { name = "conf_dir", type = "list", one = true, item = { type = "path" }, default = { "/etc/cni/net.d", "/etc/cni/conf.d" },
+    doc = "directories of configurations" },
+  { name = "cache_dir", type = "path", default = "/var/lib/cni", doc = "keeps results for DEL" },
+  { name = "force", type = "boolean", default = false, doc = "DEL before ADD even where no result is kept" },
+}
+
+local interface = {
+  { name = "tap", type = "table", flag = true, fields = tap, doc = "true, or how: make the tap; `host_dev_name` is its name" },
+  link("bridge", "make the tap, a port of this bridge"),
+  { name = "nat", type = "table", fields = nat, doc = "make the tap, lease an address, route and masquerade",
+    rules = { { "families", "subnet", "subnet6" } } },
+  { name = "static", type = "table", fields = static, doc = "the guest's addresses" },
+  { name = "cni", type = "table", fields = cni, rules = { { "exactly_one", "network_name", "network_config" } },
+    doc = "let plugins make the network" },
+  { name = "allow_mmds", type = "boolean", doc = "the guest reaches its metadata through it" },
 }
 
 local vmm = {
@@ -81,6 +134,13 @@ local vmm = {
   { name = "arguments", type = "list", item = { type = "string" }, default = {}, doc = "added to the command line" },
   { name = "environment", type = "map", item = { type = "string" }, key_pattern = "^[^=]+$",
     key_expected = "name of a variable expected", doc = "of the VMM's process" },
+  { name = "spawn", type = "function",
+    doc = "starts the process in the library's stead: gets what core.process.spawn takes, and that; gives what it gives" },
+}
+
+local load_options = {
+  { name = "verify", type = "boolean", default = false, doc = "compare the files with the hashes of the manifest" },
+  { name = "ignore_manifest", type = "boolean", default = false, doc = "load whatever the manifest says" },
 }
 
 local STRATEGIES <const> = { "link", "reflink", "bind", "copy", "node" }
@@ -125,6 +185,8 @@ return {
   type = "table",
   required = true,
   rules = { { "listed", "mmds_config", "network_interfaces", "network_interfaces", "iface_id" },
+            { "reached", "mmds_config", "network_interfaces", "allow_mmds" },
+            { "reached", "mmds_addresses", "network_interfaces", "allow_mmds" },
             { "at_most", "balloon", "amount_mib", "machine_config", "mem_size_mib" },
             { "one_root", "drives", "is_root_device", "pmem", "root_device" } },
   fields = {
@@ -141,7 +203,14 @@ return {
       item = section(nil, "Drive"), doc = "block devices, the root drive wherever it stands" },
     { name = "network_interfaces", type = "list", default = {},
       rules = { { "unique", "iface_id" }, { "unique", "guest_mac", "ignore_case" } },
-      item = section(nil, "NetworkInterface", nil, nil, taps), doc = "network devices, in the guest's order" },
+      item = with(section(nil, "NetworkInterface", nil, { host_dev_name = { required = false } }, interface), { rules = {
+        { "excludes", "cni", "static", "nat", "bridge", "tap" }, { "excludes", "nat", "static", "bridge" },
+        { "either", "host_dev_name", "tap", "bridge", "nat", "cni" } } }),
+      doc = "network devices, in the guest's order" },
+    { name = "netns", any = { { type = "boolean" },
+        { type = "string", pattern = "^[^/%s]+$", max_bytes = 255, expected = "name of a namespace expected" } },
+      expected = "name of a namespace or true expected",
+      doc = "the network namespace of VMM and taps; one that is not there is made; true: one of the machine's own" },
     section("vsock", "Vsock", "the socket between host and guest"),
     section("balloon", "Balloon", "takes memory back from the guest"),
     section("entropy", "EntropyDevice", "a source of random bytes for the guest"),
@@ -151,9 +220,12 @@ return {
     section("memory_hotplug", "MemoryHotplugConfig", "memory that can be plugged later"),
     section("serial", "SerialDevice", "where the guest's serial port goes, if not through `console`"),
     section("logger", "Logger", "what the VMM logs", nil, fifo),
-    with(section("metrics", "Metrics", "what the VMM counts", { metrics_path = { required = false } }, fifo),
-      { rules = { { "either", "metrics_path", "fifo", "to" } } }),
-    section("mmds_config", "MmdsConfig", "how the guest reaches its metadata"),
+    section("metrics", "Metrics", "what the VMM counts", { metrics_path = { required = false } }, fifo),
+    section("mmds_config", "MmdsConfig", "how the guest reaches its metadata",
+      { network_interfaces = { required = false } }),
+    with(section("snapshot", "SnapshotLoadParams", "what fc.restore loads", nil, load_options),
+      { rules = { { "excludes", "mem_backend", "mem_file_path" } } }),
+    { name = "mmds_addresses", type = "string", doc = "the key under which the metadata hold the guest's addresses" },
     { name = "mmds", type = "json", doc = "the guest's metadata" },
     { name = "timeouts", type = "table", fields = timeouts, default = {}, doc = "in seconds" },
     { name = "console", default = "null", expected = "'null', 'inherit', a path with a slash or a function expected",
@@ -169,9 +241,9 @@ return {
     { name = "when_dropped", type = "string", enum = { "kill", "leave" }, default = "kill",
       doc = "what becomes of the VMM when the machine is garbage while it runs" },
     { name = "disable_validation", type = "boolean", default = false, doc = "skip the flow's validation steps" },
-    { name = "client", later = true },
-    { name = "netns", later = true },
-    { name = "snapshot", later = true },
+    { name = "client", expected = "a function or a table with the methods of a client expected",
+      any = { { type = "function" }, { type = "object" } },
+      doc = "speaks to the API in the library's stead; a function makes one of the socket's path and options" },
     { name = "via", later = true },
   },
 }

@@ -3,8 +3,8 @@
 
 local values = {}
 
-local LUA_TYPE <const> = { path = "string", program = "string", integer = "number" }
-local WORD <const> = { path = "string", program = "string", json = "table", map = "table" }
+local LUA_TYPE <const> = { path = "string", program = "string", integer = "number", object = "table" }
+local WORD <const> = { path = "string", program = "string", json = "table", map = "table", object = "table" }
 
 --- Word what a record asks for.
 -- @tparam table field a record of the schema
@@ -68,16 +68,26 @@ local function text (value, field)
   return value
 end
 
-local function single (value, field)
-  if type(value) ~= (LUA_TYPE[field.type] or field.type) then
-    return nil, values.expected(field), type(value)
-  elseif type(value) == "number" then
+--- Check one value that is no container, of one type.
+-- @param value
+-- @tparam table field a record of a plain type
+-- @return[1] the value
+-- @return[2] nil
+-- @treturn[2] string what is expected
+-- @treturn[2] string what was found
+function values.single (value, field)
+  local kind, found = field.type, type(value)
+  if found ~= (LUA_TYPE[kind] or kind) then
+    return nil, values.expected(field), found
+  elseif found == "number" then
     return number(value, field)
-  elseif type(value) == "string" then
+  elseif found == "string" then
     return text(value, field)
   end
   return value
 end
+
+local single = values.single
 
 --- Check one value that is no container.
 -- @param value

@@ -88,27 +88,47 @@ local function put_each (operation, section, id)
   end
 end
 
---- Check that the taps exist: Firecracker would create a missing one, so that a typing error became an interface.
+-- What only machines with a network need.
+local function network (part)
+  return require("firecracker.network." .. part)
+end
+
+--- Make the namespace, taps, bridges' ports, NAT and what plugins make; a tap that is named only must exist.
 fcinit.setup_network = handler.new("fcinit.SetupNetwork", function (vm)
-  for i, interface in ipairs(vm.config.network_interfaces) do
-    local name = interface.host_dev_name
-    if not files.look("/sys/class/net/" .. name) then
-      local field = ("network_interfaces[%d].host_dev_name"):format(i)
-      return nil, errors.new {
-        code = "config", field = field, message = ("config.%s: no interface '%s' on this host"):format(field, name),
-        hint = "ip tuntap add mode tap " .. name,
-      }
-    end
+  if #vm.config.network_interfaces > 0 or vm.config.netns then
+    return network "setup".run(vm)
   end
 end)
 
---- Fill in the kernel's command line where none is given.
+--- Fill in the kernel's command line where none is given, and add `ip=` where an interface has an address of IPv4.
 fcinit.setup_kernel_args = handler.new("fcinit.SetupKernelArgs", function (vm)
   local source = vm.config.boot_source
   if source and not source.boot_args then
     source.boot_args = DEFAULT_BOOT_ARGS
   end
+  if source and #vm.config.network_interfaces > 0 then
+    network "guest".set_kernel_args(vm)
+  end
 end)
+
+-- The client of the machine: one of the user's own takes the place of the library's.
+local function new_client (vm, options)
+  local own, err = vm.config.client, nil
+  if not own then
+    return client.new(vm.socket_path, options)
+  elseif vm.by_file then
+    return nil, errors.new { code = "config", field = "client", message = "config.client: not with via = 'config_file'" }
+  elseif type(own) == "function" then
+    own, err = own(vm.socket_path, options)
+  end
+  if type(own) == "table" and type(own.close) == "function" then
+    return own
+  end
+  return nil, errors.is(err) and err or errors.new {
+    code = "config", field = "client",
+    message = ("config.client: a table with the methods of a client expected, got %s"):format(err or type(own)),
+  }
+end
 
 --- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
 -- fcinit.StartInstance.
@@ -124,7 +144,8 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   if not ok then
     return nil, err
   end
-  local api = client.new(vm.socket_path, {
+  local api
+  api, err = new_client(vm, {
     timeout = vm.config.timeouts.request,
     log = vm.config.log and events.teller(vm.config, vm.id),
     trace = vm.config.log_level == "trace",
@@ -139,8 +160,12 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     who = "machine " .. vm.id,
     starting = true,
   })
-  if not vm.by_file then
-    api:prepare()   -- while the VMM starts
+  if not api then
+    return nil, err
+  elseif not vm.by_file then
+    if api.prepare then
+      api:prepare()   -- while the VMM starts
+    end
     ok, err = launcher.await(vm)
   end
   if not ok then
@@ -199,8 +224,14 @@ fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
     elseif body then
       ok = nil
     end
-    if api and body then
+    if api and ok then
+      ok, err = intake.check(vm, section)
+    end
+    if api and ok then
       ok, err = api[operation](api, body, { at = section })
+    end
+    if api and ok then
+      ok, err = intake.check(vm, section)
     end
     if not ok then
       return nil, err
@@ -236,13 +267,24 @@ fcinit.attach_drives = handler.new("fcinit.AttachDrives", put_each("put_drive", 
 fcinit.attach_pmem = handler.new("fcinit.AttachPmem", put_each("put_pmem", "pmem", "id"))
 
 --- Create the network interfaces, in their order.
-fcinit.create_network_interfaces = handler.new("fcinit.CreateNetworkInterfaces",
-  put_each("put_network_interface", "network_interfaces", "iface_id"))
+fcinit.create_network_interfaces = handler.new("fcinit.CreateNetworkInterfaces", function (vm)
+  for i, interface in ipairs(vm.config.network_interfaces) do
+    local api, err = api_of(vm)
+    local ok
+    if api then
+      ok, err = api:put_network_interface(interface.iface_id, network "setup".body(vm, i), { at = ("network_interfaces[%d]"):format(i) })
+    end
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end)
 
---- Add the vsock device. Its socket is made by the VMM at once and never removed by it.
+--- Add the vsock device. Its socket is made by the VMM at once and never removed by it. A snapshot brings its own.
 fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   local vsock = vm.config.vsock
-  if not vsock then
+  if not vsock or vm.config.snapshot then
     return true
   end
   local api, err = api_of(vm)
@@ -266,11 +308,23 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   return api:put_vsock({ vsock_id = vsock.vsock_id, guest_cid = vsock.guest_cid, uds_path = path }, { at = "vsock" })
 end)
 
---- Configure the metadata service, and put the data when there are any.
+--- Configure the metadata service, and put the data when there are any; with the guest's addresses if asked for.
 fcinit.config_mmds = handler.new("fcinit.ConfigMmds", function (vm)
-  local ok, err = put("put_mmds_config", "mmds_config")(vm)
-  if ok and vm.config.mmds then
-    ok, err = vm:set_metadata(vm.config.mmds)
+  local config, data = vm.config.mmds_config, vm.config.mmds
+  if #vm.config.network_interfaces > 0 then
+    config, data = network "guest".mmds_config(vm.config), network "guest".metadata(vm)
+  end
+  local ok, err = true, nil
+  if config then
+    local api
+    api, err = api_of(vm)
+    ok = api
+    if api then
+      ok, err = api:put_mmds_config(config, { at = "mmds_config" })
+    end
+  end
+  if ok and data then
+    ok, err = vm:set_metadata(data)
   end
   return ok, err
 end)
@@ -306,6 +360,13 @@ fcinit.add_entropy = handler.new("fcinit.AddEntropy", put("put_entropy", "entrop
 --- Add memory that can be plugged later.
 fcinit.add_memory_hotplug = handler.new("fcinit.AddMemoryHotplug", put("put_memory_hotplug", "memory_hotplug"))
 
+--- Load the snapshot: the guest is there, paused or running as `snapshot.resume_vm` says. A stale vsock socket is removed
+-- before; other taps and sockets are named in the request; limits and exchanged drives are in place before the guest goes on.
+-- A failure ends the VMM.
+fcinit.load_snapshot = handler.new("fcinit.LoadSnapshot", function (vm)
+  return require("firecracker.snapshot.load").load(vm)
+end)
+
 --- Start the guest; by file, the VMM and the guest.
 fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)
   local api, err = api_of(vm)
@@ -318,6 +379,9 @@ fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)
     return nil, err
   end
   vm.phase = "running"
+  if vm.leased then
+    return network "setup".hand_over(vm)
+  end
   return true
 end)
 

@@ -50,7 +50,9 @@ end
 --- Files can be opened, there is something to boot, and the VMM's release has what is asked for.
 validate.cfg = handler.new("validate.Cfg", function (vm)
   local config = vm.config
-  if not config.boot_source then
+  if config.snapshot then
+    return refuse("snapshot", "nothing to boot from: fc.restore loads it")
+  elseif not config.boot_source then
     return refuse("boot_source", "required to boot: table expected, got nil")
   end
   local wanted = {
@@ -87,14 +89,20 @@ validate.jailer_cfg = handler.new("validate.JailerCfg", function (vm)
 end)
 
 --- No two interfaces share a tap.
+--- The snapshot's files are there, its manifest fits this host and what the configuration says beside it, and the VMM's
+-- release has what is asked for.
+validate.load_snapshot_cfg = handler.new("validate.LoadSnapshotCfg", function (vm)
+  local ok, err = require("firecracker.snapshot.load").check(vm)
+  if not ok then
+    return nil, err
+  end
+  return check_release(vm.config)
+end)
+
+--- Addresses, names and programs of the network fit together and are there; see @{firecracker.network.check}.
 validate.network_cfg = handler.new("validate.NetworkCfg", function (vm)
-  local taps = {}
-  for i, interface in ipairs(vm.config.network_interfaces) do
-    local at, tap = ("network_interfaces[%d]"):format(i), interface.host_dev_name
-    if taps[tap] then
-      return refuse(at .. ".host_dev_name", ("'%s' is used by %s as well"):format(tap, taps[tap]))
-    end
-    taps[tap] = at
+  if #vm.config.network_interfaces > 0 then
+    return require "firecracker.network.check".run(vm.config)
   end
   return true
 end)

@@ -59,15 +59,16 @@ end
 
 --- Open what `config.console` names.
 -- @tparam table vm
--- @treturn[1] fd for the VMM's descriptor 1; the caller closes it once the VMM has it
+-- @tparam[opt] fd null /dev/null, where it is open for both
+-- @treturn[1] fd for the VMM's descriptor 1, perhaps `null`; the caller closes it once the VMM has it
 -- @return[2] nil
 -- @treturn[2] err
-function console.open (vm)
+function console.open (vm, null)
   local wanted = vm.config.console
   if type(wanted) == "function" then
     return open_pump(vm, wanted)
   elseif wanted == "null" then
-    return files.open("/dev/null", "r+")
+    return null or files.open("/dev/null", "r+")
   elseif wanted == "inherit" then
     return files.reopen(1)
   end

@@ -52,8 +52,9 @@ end
 -- @treturn {string,...} argv
 function direct.command (vm, binary, more)
   local config = vm.config.vmm
-  local arguments = direct.arguments(vm, { socket = config.socket_path or SOCKET_NAME, log = vm.log_path,
-                                           filter = config.seccomp_filter }, more)
+  local arguments = direct.arguments(vm, { socket = config.socket_path or SOCKET_NAME,
+    log = vm.vmm_log_path or ("%s/%s/vmm.log"):format(vm.config.run_dir, vm.id),
+    filter = config.seccomp_filter }, more)
   return table.move(arguments, 1, #arguments, 4, { binary, "--id", vm.id })
 end
 
@@ -70,8 +71,11 @@ end
 local function prepare_socket (vm)
   local path = vm.config.vmm.socket_path
   if not path then
+    local before, ok, err = vm.socket_path, true, nil
     vm.socket_path = vm.directory .. "/" .. SOCKET_NAME
-    local ok, err = files.unlink(vm.socket_path)   -- of a VMM that failed, when tried again
+    if before then   -- of a VMM that failed; this is another try
+      ok, err = files.unlink(before)
+    end
     return ok and vm.directory, ok and SOCKET_NAME or err
   end
   if #path > SUN_PATH then
@@ -96,20 +100,17 @@ end
 
 --- Open standard input, output and error; each a descriptor to be closed once the VMM has it.
 -- @tparam table vm
--- @tparam[opt={}] table named paths of `stdin` and `stdout`, in the place of /dev/null and the console
 -- @treturn[1] {fd,fd,fd}
 -- @return[2] nil
 -- @treturn[2] err
-function direct.open_stdio (vm, named)
+function direct.open_stdio (vm)
   local stdio, err = {}
-  stdio[1], err = files.open(named and named.stdin or "/dev/null", "r")
+  stdio[1], err = files.open("/dev/null", "r+")
   if stdio[1] then
     stdio[3], err = files.open(vm.stderr_path, "w")
   end
-  if stdio[3] and named and named.stdout then
-    stdio[2], err = files.open(named.stdout, "a")
-  elseif stdio[3] then
-    stdio[2], err = console.open(vm)
+  if stdio[3] then
+    stdio[2], err = console.open(vm, stdio[1])
   end
   if not stdio[2] then
     direct.close_all(stdio)
@@ -127,20 +128,21 @@ function direct.close_all (stdio)
 end
 
 local function spawn (vm, argv, stdio)
-  local process, err = core.process.spawn {
+  local process, err = (vm.config.vmm.spawn or core.process.spawn)({
     path = argv[1], argv = argv, environment = environment_list(vm.config.vmm.environment),
     cwd = vm.directory, stdio = stdio, no_file = NO_FILE, kill_when_dropped = vm.config.when_dropped == "kill",
     netns = vm.netns and vm.netns.fd,
-  }
+  }, core.process.spawn)
   direct.close_all(stdio)
   if not process then
-    return nil, errors.new { code = "spawn", message = err.message, errno = err.errno, path = argv[1] }
+    return nil, errors.new { code = "spawn", message = errors.is(err) and err.message or tostring(err), path = argv[1],
+                             errno = errors.is(err) and err.errno or nil }
   end
   return process
 end
 
 --- Start the VMM; @{await} waits for its API.
--- @tparam table vm gets `process`, `socket_path`, `log_path`, `stderr_path`
+-- @tparam table vm gets `process`, `socket_path`, `vmm_log_path`, `stderr_path`
 -- @tparam[opt] {string,...} more arguments for its command line
 -- @treturn[1] boolean true
 -- @return[2] nil
@@ -154,11 +156,13 @@ function direct.start (vm, more)
   if not directory then
     return nil, name
   end
-  vm.log_path, vm.stderr_path = vm.directory .. "/vmm.log", vm.directory .. "/stderr.log"
-  local ok, stdio, process
-  ok, err = files.unlink(vm.log_path)   -- of a try that failed
+  local ok, stdio, process = true
+  if vm.vmm_log_path then   -- of a try that failed
+    ok, err = files.unlink(vm.vmm_log_path)
+  end
+  vm.vmm_log_path, vm.stderr_path = vm.directory .. "/vmm.log", vm.directory .. "/stderr.log"
   if ok then
-    ok, err = files.create(vm.log_path)
+    ok, err = files.create(vm.vmm_log_path)
   end
   if not ok then
     return nil, err

@@ -12,4 +12,25 @@ function launch.of (config)
   return config.jailer and require "firecracker.launch.jailer" or direct
 end
 
+--- The command line that starts a machine's VMM; nothing is started or made.
+-- @tparam table settings configuration
+-- @treturn[1] {string,...} argv; of a jailed machine with `root` and `staging`, see @{firecracker.launch.command}
+-- @return[2] nil
+-- @treturn[2] err code "spawn": the program is not there
+function launch.command (settings)
+  local vm, err = require "firecracker.machine".new(settings)
+  if not vm then
+    return nil, err
+  end
+  if vm.config.jailer then
+    return require("firecracker.launch.command").jailed(vm)
+  end
+  local binary
+  binary, err = direct.find(vm.config)
+  if not binary then
+    return nil, err
+  end
+  return direct.command(vm, binary)
+end
+
 return launch

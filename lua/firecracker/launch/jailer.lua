@@ -114,7 +114,7 @@ local function prepare (vm, place)
     local given <close> = assert(tree.at(root, directory))
     ok, err = tree.give(given, owner.uid, owner.gid)
   end
-  vm.log_path = place.root .. LOG
+  vm.vmm_log_path = place.root .. LOG
   vm.stderr_path = owner.stderr or vm.directory .. "/stderr.log"
   vm.socket_path = ("%s//%s"):format(place.root, socket:sub(2))
   return ok, err
@@ -150,8 +150,25 @@ local function own_jailer (vm, child, argv)
   vm:emit { event = "spawn", level = "debug", pid = child:pid(), argv = argv }
 end
 
+-- Files in the places of standard input and output, where some are named.
+local function open_stdio (vm)
+  local stdio, err = direct.open_stdio(vm)
+  for i, named in ipairs(stdio and { { vm.config.jailer.stdin, "r" }, { vm.config.jailer.stdout, "a" } } or {}) do
+    local file = stdio[i]
+    if named[1] then
+      file, err = files.open(named[1], named[2])
+    end
+    if not file then
+      direct.close_all(stdio)
+      return nil, err
+    end
+    stdio[i] = file
+  end
+  return stdio, err
+end
+
 local function spawn (vm, argv)
-  local stdio, err = direct.open_stdio(vm, vm.config.jailer)
+  local stdio, err = open_stdio(vm)
   if not stdio then
     return nil, err
   end
@@ -162,14 +179,15 @@ local function spawn (vm, argv)
     return nil, err
   end
   local child
-  child, err = core.process.spawn {
+  child, err = (vm.config.vmm.spawn or core.process.spawn)({
     path = argv[1], argv = argv, environment = {}, cwd = "/", stdio = stdio,
     kill_when_dropped = vm.config.when_dropped == "kill",
-  }
+  }, core.process.spawn)
   direct.close_all(stdio)
   if not child then
     vm.socket_watch:close()
-    return nil, errors.new { code = "spawn", message = err.message, errno = err.errno, path = argv[1] }
+    return nil, errors.new { code = "spawn", message = errors.is(err) and err.message or tostring(err), path = argv[1],
+                             errno = errors.is(err) and err.errno or nil }
   end
   if is_detached(vm) then
     own_jailer(vm, child, argv)
@@ -181,7 +199,7 @@ end
 
 --- Start the jailer; @{await} waits for the VMM's API. The machine's directory in the host and its jail are made if they
 -- are not there.
--- @tparam table vm gets `process` (or `jailer_process`), `socket_path`, `log_path`, `stderr_path`
+-- @tparam table vm gets `process` (or `jailer_process`), `socket_path`, `vmm_log_path`, `stderr_path`
 -- @tparam[opt] {string,...} more arguments for Firecracker's command line
 -- @treturn[1] boolean true
 -- @return[2] nil

@@ -165,12 +165,12 @@ function keys.step (deadline)
 end
 
 -- Counts while something moves the loop, however that ends.
-local moving_metatable = {
+local moving = setmetatable({}, {
   __close = function ()
     state.moving = state.moving - 1
     kick()
   end,
-}
+})
 --- Say that the loop is being moved, until the value returned is closed.
 -- @treturn table for a `<close>` variable
 function keys.moving ()
@@ -179,7 +179,7 @@ function keys.moving ()
     state.kicked = nil
     state.kick:disarm()
   end
-  return setmetatable({}, moving_metatable)
+  return moving
 end
 
 --- Keep a value from being collected, or stop keeping it.

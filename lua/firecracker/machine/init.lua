@@ -113,10 +113,23 @@ function computed.pid (self)
   return self.process and not process.exit(self) and self.process:pid() or nil
 end
 
+-- Where the VMM's log goes: the file or FIFO of `config.logger`, else a file in the machine's directory.
+function computed.log_path (self)
+  local logger, fifo = self.config.logger, self.fifos and self.fifos.logger
+  return logger and (logger.log_path or fifo and fifo.path or logger.fifo) or self.vmm_log_path
+end
+
+-- Down to which level it logs.
+function computed.log_level (self)
+  return self.config.logger and (self.config.logger.level or "Info") or "Warning"
+end
+
 -- What a plain start asks for while it is absent; any other name may be a verb, and few programs use one.
 local FIELDS <const> = {
   closed = true, failed = true, starting = true, settling = true, settled = true, undo_errors = true,
-  process = true, exit = true, api = true, directory = true, log_path = true, stderr_path = true,
+  process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
+  vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
+  taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
 }
 
 function metatable.__index (self, key)

@@ -3,7 +3,10 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
+
+local events = lazy "firecracker.events"
 
 local files = core.files
 local process = {}
@@ -101,9 +104,47 @@ function process.methods:own_process (child, argv)
   self:emit { event = "spawn", level = "debug", pid = child:pid(), argv = argv }
 end
 
+--- Hand signals of this process on to the VMM, see `fc.forward_signals`.
+-- @function vm:forward_signals
+-- @tparam[opt] {string,...} list
+-- @treturn[1] table forwarding; close it
+-- @return[2] nil
+-- @treturn[2] err
+function process.methods:forward_signals (list)
+  if not self.process or process.exit(self) then
+    return process.refuse(self, "forward signals to", "started")
+  end
+  return require "firecracker.signals".forward(self, list, events.teller(self.config, self.id))
+end
+
 local function tail (path)
   local text = path and files.tail(path, TAIL)
   return text and text:match "^%s*(.-)%s*$" or ""
+end
+
+-- The end of its log: of the one that was asked for, else of the one it starts with. Bodies of requests may be secret.
+local function log_words (self)
+  local words = self.readers and require "firecracker.intake".last_lines(self) or ""
+  local path = self.config.logger and self.config.logger.log_path
+  if words == "" and path then
+    words = tail(path)
+  end
+  words = words ~= "" and words or tail(self.vmm_log_path or self.log_path)
+  return words:gsub(' with body "[^\n]*', ""), not self.config.logger
+end
+
+-- Of these the last that tells of something wrong. Without a level its words do; `warnings`: every line does.
+local function last_warning (words, warnings)
+  local logs, last = require "firecracker.logs", ""
+  for line in words:gmatch "[^\n]+" do
+    local record = logs.parse(line)
+    local level, message = record.level, record.message
+    if level == "error" or level == "warn" or not level and (warnings or message:find "rror"
+        or message:find "panicked" or message:find "intercepting") then
+      last = line
+    end
+  end
+  return last
 end
 
 --- The error of a VMM that ended: how, and its last words.
@@ -119,15 +160,14 @@ end
 -- @tparam[opt="the VMM"] string who ended, unless its last words are the jailer's
 -- @treturn table err
 function process.methods:ended_error (exit, who)
-  local words = tail(self.stderr_path)
-  if words == "" then
-    words = tail(self.log_path)
-  end
+  local words, log, warnings = tail(self.stderr_path), log_words(self)
   local how = exit.exited and "exited with status " .. exit.exited or exit.signal and "was ended by signal " .. exit.signal
     or "ended, and somebody else took its exit status"
-  -- its log has for people what standard error has for its developers
   local jailer = words:match "Jailer error: ([^\n]*)"
-  local last = tail(self.log_path):match "Run%w+Error error: ([^\n]*)" or jailer or words:match "[^\n]*$"
+  -- its log has for people what standard error has for its developers
+  local last = log:match "Run%w+Error error: ([^\n]*)" or jailer or words ~= "" and words:match "[^\n]*$"
+    or last_warning(log, warnings)
+  words = words ~= "" and words or log
   return errors.new {
     code = "exited", exited = exit.exited, signal = exit.signal, stderr = words ~= "" and words or nil,
     message = ("%s %s%s"):format(jailer and "the jailer" or who or "the VMM", how, last ~= "" and ": " .. last or ""),

@@ -122,6 +122,17 @@ function methods:flush_metrics (options)
   return call(self, "flush the metrics of", "put_actions", { action_type = "FlushMetrics" }, options)
 end
 
+--- What the VMM has counted since its start. Needs `config.metrics`: a file, `to`, or `{}`.
+-- @function vm:metrics
+-- @tparam[opt] table options `flush` (default true: has the VMM write what it has now; after its end what it wrote), `timeout`
+-- (seconds), `format = "prometheus"` and `labels` (default `{ id = vm.id }`)
+-- @treturn[1] table|string groups of counters and values as Firecracker names them, or Prometheus' text
+-- @return[2] nil
+-- @treturn[2] err code "state", "timeout", "exited" or "api"
+function methods:metrics (options)
+  return require "firecracker.intake".metrics(self, options)
+end
+
 --- Press Ctrl-Alt-Del and do not wait (x86). `vm:shutdown` waits.
 -- @function vm:ctrl_alt_del
 -- @tparam[opt] table options
@@ -130,6 +141,20 @@ end
 -- @treturn[2] err
 function methods:ctrl_alt_del (options)
   return call(self, "send Ctrl-Alt-Del to", "put_actions", { action_type = "SendCtrlAltDel" }, options)
+end
+
+--- Write a snapshot of a paused machine. It gets its names when all of it is on the disk; whatever fails, nothing of it is
+-- left and the machine is as it was. Drives are not in it: copy them while the guest stands still.
+-- @function vm:snapshot
+-- @tparam table options `snapshot_path` (the state), `mem_file_path` (the memory); perhaps `snapshot_type` ("Full", or "Diff": what
+-- changed since the snapshot before), `pause` (true: a guest that runs is paused for it), `hashes` (true: SHA-256 in the
+-- manifest), `manifest` (false: none is written), `timeout` (seconds for the VMM to write it, default 600)
+-- @treturn[1] table the manifest, which is beside the state as `<snapshot_path>.json`
+-- @return[2] nil
+-- @treturn[2] err
+-- @see fc.restore
+function methods:snapshot (options)
+  return require "firecracker.snapshot.create"(self, options)
 end
 
 -- Drives ------------------------------------------------------------------------------------------------------------
@@ -251,11 +276,22 @@ end
 function methods:add_network_interface (interface, options)
   check("add_network_interface", interface, "table")
   local tap = interface.host_dev_name
-  if type(tap) == "string" and not core.files.look("/sys/class/net/" .. tap) then
-    return nil, errors.new { code = "config", field = "host_dev_name", message = ("no interface '%s' on this host"):format(tap),
-                             hint = "ip tuntap add mode tap " .. tap }
+  if type(tap) == "string" then
+    local found, err = require "firecracker.network.setup".find_tap(self, tap)
+    if not found then
+      return nil, err
+    end
   end
   return call(self, "add an interface to", "put_network_interface", interface.iface_id, interface, options)
+end
+
+--- Ask the CNI plugins of the machine's interfaces whether their networks are as they made them.
+-- @function vm:check_network
+-- @treturn[1] boolean true, also where there are none
+-- @return[2] nil
+-- @treturn[2] err code "cni"
+function methods:check_network ()
+  return require "firecracker.network.setup".check(self)
 end
 
 --- Take a network interface from a guest that runs and has let go of it (release 1.16).

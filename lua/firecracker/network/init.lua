@@ -8,6 +8,9 @@
 -- `ESRCH`, `EADDRNOTAVAIL`, `ENOENT`), nothing is taken back later. What fails is `nil, err` with `err.errno`, code "netlink"
 -- (of namespaces and files "system") and the kernel's explanation in `err.message`; wrong arguments raise.
 -- The calling thread never changes its namespace, and nothing waits but for the kernel.
+--
+-- A namespace has `name` (nil for one without), `path` (for other programs) and `fd` (a descriptor of the core, for
+-- `core.process.spawn`). A `net` is the network of one namespace; links are named by their names, as they are at the call.
 -- @module firecracker.network
 
 local errors = require "firecracker.errors"
@@ -22,10 +25,10 @@ local function finish (what, ok, value, ...)
     if errors.is(value) or value == "not enough memory" then
       error(value, 0)
     end
-    errors.raise(3, { code = "usage", message = ("%s: %s"):format(what, value), field = tostring(value):match "^([%w_]+): " })
+    errors.raise(2, { code = "usage", message = ("%s: %s"):format(what, value), field = tostring(value):match "^([%w_]+): " })
   elseif value == nil and ... then
     local err = ...
-    err.where = err.where or errors.where(3)
+    err.where = err.where or errors.where(2)
   end
   return value, ...
 end
@@ -34,8 +37,6 @@ end
 -- Namespaces
 ---------------------------------------------------------------------------------------------------
 
---- A network namespace: `name` (nil for one without), `path`, `fd` (a descriptor of the core, for `core.process.spawn`).
--- @type namespace
 local namespace = {}
 local namespace_metatable = { __name = "firecracker.network.namespace", __index = namespace }
 
@@ -65,14 +66,18 @@ function namespace_metatable:__tostring ()
   return ("<network namespace %s>"):format(self.name or self.path)
 end
 
+-- Where other programs find a namespace that has no name.
+local function own_path (fd)
+  local file <close> = assert(io.open "/proc/self/stat")
+  return ("/proc/%d/fd/%d"):format(file:read "n", fd:number())
+end
+
 local function new_namespace (fd, name)
   local path = name and (name:find "/" and name or "/run/netns/" .. name)
   return setmetatable({
-    name = name and not name:find "/" and name or nil, path = path or ("/proc/self/fd/%d"):format(fd:number()), fd = fd,
+    name = name and not name:find "/" and name or nil, path = path or own_path(fd), fd = fd,
   }, namespace_metatable)
 end
-
---- @section end
 
 --- Make a network namespace, its loopback down. `ip netns` shows it and other programs find it at `/run/netns/NAME`.
 -- @function create_namespace
@@ -149,9 +154,6 @@ network.format_address = netlink.format
 -- A namespace's network
 ---------------------------------------------------------------------------------------------------
 
---- The network of one namespace. Links are named by their names, as they are at the time of the call. `net.socket` is the
--- core's handle.
--- @type net
 local net = {}
 local net_metatable = { __name = "firecracker.network", __index = net }
 
@@ -167,12 +169,18 @@ for _, name in ipairs { "add_tap", "delete_link", "links", "add_address", "delet
   end
 end
 
+local function check_table (value, what, field)
+  if type(value) ~= "table" then
+    errors.raise(2, { code = "usage", message = ("%s: %s: table expected, got %s"):format(what, field, type(value)), field = field })
+  end
+end
+
 -- The namespace's descriptor of what names one.
 local function descriptor (where)
   if type(where) == "table" then
     return where.fd
   elseif type(where) == "string" then
-    return netns.open(where)
+    return finish("netns", pcall(netns.open, where))
   end
   return where
 end
@@ -205,14 +213,12 @@ end
 --- Make a link of another kind, in one request.
 -- @function net:add_link
 -- @tparam table options `kind` ("bridge", "veth", "dummy", …), `name`; of a veth `peer` (the other end's name), `peer_mac`,
--- `peer_netns`; `netns` (where it is made, as in @{open}); `up`, `mtu` (of both ends), `mac`, `master`
+-- `peer_netns`; `netns` (where it is made, as in @{open}); `up`, `mac`, `master` (of this end), `mtu` (of both)
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err `EEXIST`: a name is taken
 function net:add_link (options)
-  if type(options) ~= "table" then
-    errors.raise(2, { code = "usage", message = ("net:add_link: options: table expected, got %s"):format(type(options)) })
-  end
+  check_table(options, "net:add_link", "options")
   local copy, err, _ <close> = resolve(options, "netns", "peer_netns")
   if not copy then
     return nil, err
@@ -349,9 +355,7 @@ end
 -- @treturn[2] err
 
 function net:set_link (link, changes)
-  if type(changes) ~= "table" then
-    errors.raise(2, { code = "usage", message = ("net:set_link: changes: table expected, got %s"):format(type(changes)) })
-  end
+  check_table(changes, "net:set_link", "changes")
   local copy, err, _ <close> = resolve(changes, "netns")
   if not copy then
     return nil, err
@@ -409,11 +413,9 @@ end
 
 net_metatable.__close = net.close
 
---- @section end
-
 --- Open the network of a namespace.
 -- @function open
--- @param[opt] where a namespace's name, its path (with a slash), a @{namespace}, a descriptor of the core; absent: the caller's
+-- @param[opt] where a namespace's name, its path (with a slash), a namespace as an object, a descriptor of the core; absent: the caller's
 -- @treturn[1] net close it
 -- @return[2] nil
 -- @treturn[2] err `ENOENT`: no such namespace; `EPERM`: CAP_SYS_ADMIN is missing to enter it

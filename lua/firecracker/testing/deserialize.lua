@@ -4,6 +4,7 @@
 
 local json = require "firecracker.testing.json"
 local models = require "firecracker.api.models"
+local text_reader = require "firecracker.testing.reader"
 
 -- The VMM's own names, as its errors have them.
 local STRUCTS <const> = {
@@ -23,204 +24,9 @@ local ORDERS <const> = {
 }
 local PATHS <const> = { metrics_path = true, log_path = true, snapshot_path = true, mem_file_path = true,
                         backend_path = true, serial_out_path = true }
-local U64 <const> = "18446744073709551615"
-local DEPTH <const> = 127
 
-local reader = {}
+local reader = setmetatable({}, { __index = text_reader })
 reader.__index = reader
-
--- Errors leave by error(): { message, at } with the byte it is told of; without `at` it is told of where the value ends
--- that it is about.
-local function fail (message, at)
-  error({ message = message, at = at }, 0)
-end
-
-function reader:space ()
-  self.at = self.text:match("^[ \t\r\n]*()", self.at)
-  return self.text:sub(self.at, self.at)
-end
-
--- An error at the next byte, and one at what has been read.
-function reader:fail_next (message)
-  fail(message, math.min(self.at, #self.text))
-end
-
-function reader:fail_read (message)
-  fail(message, self.at - 1)
-end
-
-local ESCAPED <const> = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"', ["\\"] = "\\", ["/"] = "/" }
-
-function reader:string ()
-  self.at = self.at + 1
-  local parts = {}
-  while true do
-    local plain, after = self.text:match('^([^"\\%c\127]*\127*)()', self.at)
-    parts[#parts + 1], self.at = plain, after
-    local c = self.text:sub(after, after)
-    if c == '"' then
-      self.at = after + 1
-      local text = table.concat(parts)
-      if not utf8.len(text) then
-        self:fail_read "invalid unicode code point"
-      end
-      return text
-    elseif c == "" then
-      self:fail_next "EOF while parsing a string"
-    elseif c == "\\" then
-      local letter = self.text:sub(after + 1, after + 1)
-      local digits = letter == "u" and self.text:match("^%x%x%x%x", after + 2)
-      if not ESCAPED[letter] and not digits then
-        self.at = after + 1
-        self:fail_next "invalid escape"
-      end
-      self.at = after + (digits and 6 or 2)
-      local code = digits and tonumber(digits, 16)
-      local low = code and code >= 0xd800 and code < 0xdc00 and self.text:match("^\\u([dD][c-fC-F]%x%x)", self.at)
-      if low then
-        code, self.at = 0x10000 + ((code - 0xd800) << 10) + (tonumber(low, 16) - 0xdc00), self.at + 6
-      end
-      parts[#parts + 1] = code and utf8.char(code) or ESCAPED[letter]
-    elseif c < " " then
-      self.at = after + 1
-      self:fail_read "control character (\\u0000-\\u001F) found while parsing a string"
-    else
-      parts[#parts + 1], self.at = c, after + 1
-    end
-  end
-end
-
--- A number: an integer, one beyond Lua's, or a float; and how errors call it.
-function reader:number ()
-  local digits, after = self.text:match("^(%-?%d+)()", self.at)
-  if not digits or digits:find "^%-?0%d" then
-    self.at = self.at + (digits and 2 or 1)
-    self:fail_next(digits and "invalid number" or "expected value")
-  end
-  local rest, past = self.text:match("^(%.%d+[eE]?[+-]?%d*)()", after)
-  if not rest then
-    rest, past = self.text:match("^([eE][+-]?%d+)()", after)
-  end
-  self.at = past or after
-  local short = digits:gsub("^%-", "")
-  if not rest and digits ~= "-0" and (#short < #U64 or #short == #U64 and short <= U64) then
-    local integer = math.tointeger(digits)
-    local value = integer or setmetatable({ raw = digits }, json.big)
-    if integer or digits:sub(1, 1) ~= "-" then
-      return value, ("integer `%s`"):format(digits)
-    end
-  end
-  local value = tonumber(digits .. (rest or "") .. ".0") or tonumber(digits .. (rest or "")) + 0.0
-  if value == math.huge or value == -math.huge then
-    self:fail_read "number out of range"
-  end
-  return value, ("floating point `%s`"):format(json.float(value, self.plus))
-end
-
--- Items between brackets, each read by a function. What is wrong inside is told at the end, where that follows.
-function reader:enclosed (close, what, each)
-  self.depth = self.depth + 1
-  if self.depth > DEPTH then
-    self:fail_next "recursion limit exceeded"
-  end
-  self.at = self.at + 1
-  local ok, err = pcall(function ()
-    local first = true
-    while true do
-      local c = self:space()
-      if c == close then
-        return
-      elseif c == "" then
-        self:fail_next("EOF while parsing " .. what)
-      elseif not first then
-        if c ~= "," then
-          self:fail_next(("expected `,` or `%s`"):format(close))
-        end
-        self.at = self.at + 1
-        if self:space() == close then
-          self:fail_next "trailing comma"
-        elseif self.at > #self.text then
-          self:fail_next("EOF while parsing " .. "a value")
-        end
-      end
-      first = false
-      each()
-    end
-  end)
-  if not ok and type(err) ~= "table" then
-    error(err, 0)
-  end
-  local at_end = self:space() == close
-  if ok or (not err.at and at_end) then
-    self.at = self.at + (at_end and 1 or 0)
-  end
-  if not ok then
-    err.at = err.at or self.at - 1
-    error(err, 0)
-  end
-  self.depth = self.depth - 1
-end
-
-function reader:key ()
-  if self:space() ~= '"' then
-    self:fail_next "key must be a string"
-  end
-  local key = self:string()
-  return key
-end
-
-function reader:colon ()
-  local c = self:space()
-  if c ~= ":" then
-    self:fail_next(c == "" and "EOF while parsing an object" or "expected `:`")
-  end
-  self.at = self.at + 1
-end
-
--- Any value: the value, and how errors call it.
-function reader:any ()
-  local c = self:space()
-  for word, value in pairs { ["null"] = json.null, ["true"] = true, ["false"] = false } do
-    if self.text:sub(self.at, self.at + #word - 1) == word then
-      self.at = self.at + #word
-      return value, value == json.null and "null" or ("boolean `%s`"):format(word)
-    end
-  end
-  if c == "" then
-    self:fail_next "EOF while parsing a value"
-  elseif c == '"' then
-    local text = self:string()
-    return text, "string " .. json.string(text)
-  elseif c == "{" then
-    local object = setmetatable({}, json.object)
-    self:enclosed("}", "an object", function ()
-      local key = self:key()
-      self:colon()
-      object[key] = self:any()
-    end)
-    return object, "map"
-  elseif c == "[" then
-    local array = setmetatable({}, json.array)
-    self:enclosed("]", "a list", function () array[#array + 1] = self:any() end)
-    return array, "sequence"
-  elseif c:find "[%d-]" then
-    return self:number()
-  elseif c:find "[ntf]" then
-    self.at = self.at + 1
-    self:fail_next "expected ident"
-  end
-  self:fail_next "expected value"
-end
-
--- What is asked for, found to be something else.
-function reader:wrong (expected)
-  local c = self:space()
-  if c == "{" or c == "[" then
-    self:fail_read(("invalid type: %s, expected %s"):format(c == "{" and "map" or "sequence", expected))
-  end
-  local _, called = self:any()
-  self:fail_read(("invalid type: %s, expected %s"):format(called, expected))
-end
 
 local function list_of (names)
   for i, name in ipairs(names) do
@@ -233,25 +39,25 @@ local function list_of (names)
 end
 
 -- Checks that come once the string is read, by field and by rule; their errors are told where the value around it ends.
+local function has_word (list, text, ignore_case)
+  for _, word in ipairs(list) do
+    if word == text or ignore_case and word:lower() == text:lower() then
+      return true
+    end
+  end
+  return false
+end
+
 local CHECKS <const> = {
   guest_mac = function (text, field)
     return not text:find(field.pattern) and "The provided MAC address is invalid."
   end,
   level = function (text, field)
-    for _, word in ipairs(field.enum) do
-      if word:lower() == text:lower() then
-        return false
-      end
-    end
-    return "Invalid LevelFilter"
+    return not has_word(field.enum, text, "ignore_case") and "Invalid LevelFilter"
   end,
   register = function (text, field)
-    for _, word in ipairs(field.enum) do
-      if word == text then
-        return false
-      end
-    end
-    return ("Invalid CPUID register. Must be one of [%s]"):format(table.concat(field.enum, ", "))
+    return not has_word(field.enum, text)
+      and ("Invalid CPUID register. Must be one of [%s]"):format(table.concat(field.enum, ", "))
   end,
 }
 
@@ -290,7 +96,7 @@ function reader:text_of (field)
     end
   end
   if problem then
-    fail(problem)
+    self.fail(problem)
   end
   return text
 end
@@ -395,21 +201,19 @@ function reader:struct (model_name)
     self:wrong("struct " .. name)
   end
   local value, seen = {}, {}
-  self:enclosed("}", "an object", function ()
-    local key = self:key()
-    local field = known[key]
-    if not field and not model.lax then
-      self:fail_read(("unknown field `%s`, expected %s"):format(key, list_of(names)))
-    elseif seen[key] and field then
-      self:fail_read(("duplicate field `%s`"):format(key))
-    end
-    seen[key] = true
-    self:colon()
-    if field then
-      value[key] = self:value_of(field)
+  self:members(function (key)
+    if known[key] then
+      value[key] = self:value_of(known[key])
     else
       self:any()
     end
+  end, function (key)
+    if not known[key] and not model.lax then
+      self:fail_read(("unknown field `%s`, expected %s"):format(key, list_of(names)))
+    elseif seen[key] and known[key] then
+      self:fail_read(("duplicate field `%s`"):format(key))
+    end
+    seen[key] = true
   end)
   for _, field in ipairs(fields) do
     if field.required and not partial and not seen[field.name] then
@@ -431,12 +235,8 @@ return function (text, model, has, options)
   local self = setmetatable({ text = text, at = 1, depth = 0, has = has, partial = options.partial, plus = options.plus },
     reader)
   local ok, value = pcall(function ()
-    local value
-    if model == "json" then
-      value = self:any()
-    else
-      value = self:struct(model)
-    end
+    local read = model == "json" and self.any or self.struct
+    local value = read(self, model)
     if self:space() ~= "" then
       self:fail_next "trailing characters"
     end

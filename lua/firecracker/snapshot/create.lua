@@ -1,0 +1,304 @@
+--- Writing a snapshot: under temporary names beside the final ones, given these when all of it is there and on the disk.
+-- However it ends, the machine is as it was before.
+-- @module firecracker.snapshot.create
+
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local hash = require "firecracker.snapshot.hash"
+local host = require "firecracker.host"
+local loop = require "firecracker.loop"
+local manifest = require "firecracker.snapshot.manifest"
+local process = require "firecracker.machine.process"
+local text = require "firecracker.text"
+local writers = require "firecracker.snapshot.writers"
+
+local files = core.files
+
+local TIMEOUT <const> = 600   -- seconds; the VMM writes the whole memory in one request
+
+-- Option -> its type.
+local OPTIONS <const> = { snapshot_path = "string", mem_file_path = "string", snapshot_type = "string", pause = "boolean",
+                          hashes = "boolean", manifest = "boolean", timeout = "number" }
+local REQUIRED <const> = { "snapshot_path", "mem_file_path" }
+local TYPES <const> = { Full = true, Diff = true }
+
+local function misuse (message, ...)
+  errors.raise(3, { code = "usage", message = "snapshot: " .. message:format(...) })
+end
+
+-- A copy, its paths absolute.
+local function check (options)
+  if type(options) ~= "table" then
+    misuse("table expected, got %s", type(options))
+  end
+  local checked, names = {}, {}
+  for name in pairs(OPTIONS) do
+    names[#names + 1] = name
+  end
+  for name, value in pairs(options) do
+    if not OPTIONS[name] then
+      misuse("%s: unknown key%s", tostring(name), text.suggest(name, names))
+    elseif type(value) ~= OPTIONS[name] then
+      misuse("%s: %s expected, got %s", name, OPTIONS[name], type(value))
+    end
+    checked[name] = value
+  end
+  for _, name in ipairs(REQUIRED) do
+    local path = checked[name]
+    if not path or path == "" or path:find "\0" or path:find "/$" then
+      misuse("%s: path expected, got %s", name, path and ("'%s'"):format(path) or "nil")
+    end
+    checked[name] = assert(files.absolute(path))
+  end
+  checked.snapshot_type = checked.snapshot_type or "Full"
+  if not TYPES[checked.snapshot_type] then
+    misuse("snapshot_type: one of 'Full', 'Diff' expected, got '%s'", checked.snapshot_type)
+  elseif checked.snapshot_path == checked.mem_file_path then
+    misuse("mem_file_path: the same as snapshot_path")
+  elseif checked.mem_file_path == manifest.path_of(checked.snapshot_path) then
+    misuse("mem_file_path: the manifest has this name")
+  end
+  return checked
+end
+
+local function directory_of (path)
+  return path:match "^(.*)/[^/]*$" .. "/."
+end
+
+-- What is written, each `to` its final name and `from` a temporary one beside it.
+local function parts_of (options)
+  local mark = assert(files.random_hex(4))
+  local parts = {
+    state = { to = options.snapshot_path }, memory = { to = options.mem_file_path },
+    manifest = { to = manifest.path_of(options.snapshot_path) },
+  }
+  for _, part in pairs(parts) do
+    part.from = ("%s.%s.partial"):format(part.to, mark)
+    local look = files.look(part.to)
+    if look and look.type ~= "file" then
+      return nil, errors.new { code = "system", path = part.to, errno = "EEXIST",
+                               message = ("%s is a %s"):format(part.to, look.type) }
+    end
+    local ok, err = files.access(directory_of(part.to), "w")
+    if not ok then
+      return nil, err
+    end
+  end
+  return parts
+end
+
+-- What the VMM says of its guest. It answers one request at a time: it is through with what came before.
+local function state_of (self)
+  if process.exit(self) or not self.api or self.api.closed then
+    return nil
+  end
+  local info = self.api:get_instance_info { timeout = TIMEOUT }
+  return info and info.state
+end
+
+-- A request that was given up may have been done.
+local function undo (guard)
+  local state = guard.asked and state_of(guard.vm)
+  for _, part in pairs(guard.parts) do
+    files.unlink(part.from)
+  end
+  if guard.paused and state == "Paused" then
+    guard.vm.api:patch_vm { state = "Resumed" }
+  end
+end
+
+local guard_metatable = {
+  __close = function (guard)
+    if not guard.done then
+      loop.shielded(undo, guard)
+    end
+  end,
+}
+
+-- Where the host has what the VMM sees elsewhere: a jail's devices.
+local function host_paths (self)
+  if not self.config.jailer then
+    return nil
+  end
+  local host_side = { vsock = self.config.vsock and self.config.vsock.uds_path }
+  for section, id in pairs { drives = "drive_id", pmem = "id" } do
+    host_side[section] = {}
+    for _, device in ipairs(self.config[section] or {}) do
+      host_side[section][device[id]] = device.path_on_host
+    end
+  end
+  return host_side
+end
+
+local function describe (self, options, parts, release)
+  local config, err = self:full_config()
+  if not config then
+    return nil, err
+  end
+  local fields = {
+    type = options.snapshot_type, id = self.id, created = os.date "!%Y-%m-%dT%H:%M:%SZ", release = release,
+    architecture = host.arch() or "unknown", config = config, host = host_paths(self),
+  }
+  for _, name in ipairs { "state", "memory" } do
+    local look
+    look, err = files.look(parts[name].from)
+    if not look then
+      return nil, err
+    end
+    fields[name] = { path = parts[name].to, size = look.size }
+  end
+  return manifest.new(fields)
+end
+
+local function add_hashes (described, parts)
+  for _, name in ipairs { "state", "memory" } do
+    local value, err = hash(parts[name].from)
+    if not value then
+      return nil, err
+    end
+    described[name].sha256 = value
+  end
+  return true
+end
+
+local function write (path, content)
+  local ok, err = files.create(path)
+  if not ok then
+    return nil, err
+  end
+  local out <close>, problem = io.open(path, "wb")
+  ok, err = out, problem
+  if out then
+    ok, err = out:write(content)
+  end
+  if ok then
+    ok, err = out:flush()
+  end
+  if not ok then
+    return nil, errors.new { code = "system", path = path, message = tostring(err) }
+  end
+  return true
+end
+
+local function rename (part)
+  local ok, problem = os.rename(part.from, part.to)
+  if not ok then
+    return nil, errors.new { code = "system", path = part.to, message = "cannot rename: " .. problem }
+  end
+  return true
+end
+
+-- The state is what a load begins with. The old one goes first and the new one comes last: at no moment does a state stand
+-- beside another's memory.
+local function commit (parts, with_manifest)
+  local directories = { directory_of(parts.state.to), directory_of(parts.memory.to) }
+  local function sync ()
+    for _, directory in ipairs(directories) do
+      local ok, err = files.sync(directory)
+      if not ok then
+        return nil, err
+      end
+    end
+    return true
+  end
+  local steps = {
+    function () return files.sync(parts.memory.from) end,
+    function () return files.sync(parts.state.from) end,
+    function () return not with_manifest or files.sync(parts.manifest.from) end,
+    function () return files.unlink(parts.state.to) end,
+    function () return files.unlink(parts.manifest.to) end,
+    sync,
+    function () return rename(parts.memory) end,
+    function () return not with_manifest or rename(parts.manifest) end,
+    sync,
+    function () return rename(parts.state) end,
+    sync,
+  }
+  for _, step in ipairs(steps) do
+    local ok, err = step()
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
+
+-- Everything but the final names.
+local function produce (self, options, guard)
+  local parts = guard.parts
+  guard.asked = true
+  if self.state == "running" then
+    guard.paused = true
+    local ok, err = self:pause()
+    if not ok then
+      return nil, err
+    end
+  end
+  for _, name in ipairs { "state", "memory" } do
+    local made, problem = files.create(parts[name].from)   -- for our eyes alone: the VMM would let everybody read
+    if not made then
+      return nil, problem
+    end
+  end
+  local body = { snapshot_type = options.snapshot_type }
+  for field, part in pairs { snapshot_path = parts.state, mem_file_path = parts.memory } do
+    local path, problem = self:vmm_path(part.from, "create")
+    if not path then
+      return nil, problem
+    end
+    body[field] = path
+  end
+  local ok, err = self.api:put_snapshot_create(body, { timeout = options.timeout or TIMEOUT })
+  if not ok then
+    return nil, err
+  end
+  local described, release
+  release, err = self:version()
+  if release then
+    described, err = describe(self, options, parts, release)
+  end
+  if described and guard.paused then
+    ok, err = self:resume()
+    described, guard.paused = ok and described, not ok
+  end
+  if described and options.hashes then
+    ok, err = add_hashes(described, parts)
+    described = ok and described
+  end
+  if described and options.manifest ~= false then
+    ok, err = write(parts.manifest.from, manifest.encode(described, parts.manifest.to))
+    described = ok and described
+  end
+  return described or nil, err
+end
+
+--- Write a snapshot of a machine, as `vm:snapshot`.
+-- @tparam table self the machine
+-- @tparam table options
+-- @treturn[1] table manifest
+-- @return[2] nil
+-- @treturn[2] err
+return function (self, options)
+  options = check(options)
+  if self.state ~= "paused" and not (options.pause and self.state == "running") then
+    return process.refuse(self, "snapshot", options.pause and "running or paused" or "paused")
+  end
+  local parts, err = parts_of(options)
+  if not parts then
+    return nil, err
+  end
+  local guard <close> = setmetatable({ vm = self, parts = parts }, guard_metatable)
+  local described
+  described, err = produce(self, options, guard)
+  if not described then
+    return nil, err
+  end
+  local ok
+  ok, err = commit(parts, options.manifest ~= false)
+  guard.done = ok
+  if not ok then
+    return nil, err
+  end
+  writers.remember(self, self.config.drives)
+  return described
+end

@@ -1,0 +1,377 @@
+-- Networks by configuration with the real VMM, looked at by ip, bridge, tc and nft.
+local bed = require "spec.support.bed"
+local core = require "firecracker.core"
+local fc = require "firecracker"
+local leaks = require "spec.support.leaks"
+local network = require "firecracker.network"
+local sh = require "spec.support.sh"
+local state = require "spec.support.network_state"
+
+local function seen (command)
+  local out, status = sh(command)
+  assert(status == 0, command .. ": " .. out)
+  return core.json.decode(out)
+end
+
+local function link (name, netns)
+  return seen(("ip %s -j -d link show %s"):format(netns and "-n " .. netns or "", name))[1]
+end
+
+local function boot (interfaces, more)
+  for i, each in ipairs(interfaces) do
+    each.iface_id = each.iface_id or "net" .. i
+  end
+  local t = { network_interfaces = interfaces }
+  for key, value in pairs(more or {}) do
+    t[key] = value
+  end
+  local vm, err = fc.boot(bed.config("idle", t))
+  if err then
+    err.message = err.message:gsub("^fcinit.SetupNetwork: ", "")
+  end
+  return vm, err
+end
+
+-- nft -j names what it lists; the rules of a chain as texts.
+local function rules (vm, chain, netns)
+  local out = sh(("%s nft list chain inet fc-%s %s"):format(netns and "ip netns exec " .. netns or "", vm.id, chain))
+  local list = {}
+  for line in out:gmatch "[^\n]+" do
+    list[#list + 1] = line:match "^\t\t(.*)$"
+  end
+  return list
+end
+
+require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", function ()
+  describe("a network by configuration:", function ()
+    leaks.check(before_each, after_each, teardown)
+    local before
+
+    before_each(function ()
+      before = state()
+    end)
+    after_each(function ()
+      local last
+      local ok = pcall(bed.eventually, function () last = state() return last == before end, "the state before")
+      assert(ok, ("the state before:\n%s\nbut:\n%s"):format(before, last))
+    end)
+
+    it("a tap of the machine's own", function ()
+      local vm <close> = assert(boot { { tap = true }, { tap = { mtu = 1400, owner = 1234, group = 99 }, host_dev_name = "mine" } })
+      local first, second = link(vm.taps[1]), link "mine"
+      assert.equal("fc" .. vm.id .. "t0", vm.taps[1])
+      assert.equal("tun", first.linkinfo.info_kind)
+      assert.equal("tap", first.linkinfo.info_data.type)
+      assert.is_true(first.linkinfo.info_data.vnet_hdr)
+      assert.is_true(first.linkinfo.info_data.persist)
+      assert.is_false(first.linkinfo.info_data.multi_queue)
+      assert.equal(1500, first.mtu)
+      assert.is_truthy(table.concat(first.flags, " "):find "LOWER_UP")   -- the VMM has it
+      assert.same({ 1400, "1234", "99" }, { second.mtu, tostring(second.linkinfo.info_data.user),
+        tostring(second.linkinfo.info_data.group) })
+      assert.equal(vm.taps[1], vm:full_config().network_interfaces[1].host_dev_name)
+      assert(vm:stop())
+      assert.is_nil((core.files.look("/sys/class/net/" .. vm.taps[1])))
+      assert.is_nil((core.files.look "/sys/class/net/mine"))
+    end)
+
+    it("a port of a bridge, which stays", function ()
+      assert.equal("", (sh "ip link add br0 mtu 1450 type bridge && ip link set br0 up"))
+      finally(function () sh "ip link del br0" end)
+      local vm <close> = assert(boot { { bridge = "br0" } })
+      local port = seen("bridge -j link show dev " .. vm.taps[1])[1]
+      assert.same({ "br0", 1450 }, { port.master, port.mtu })
+      assert(vm:stop())
+      assert.is_truthy(link "br0")
+      local _, err = boot { { bridge = "br1" } }
+      assert.equal("config.network_interfaces[1].bridge: no bridge 'br1' on this host", err.message)
+      assert.equal("network_interfaces[1].bridge", err.field)
+      _, err = boot { { bridge = "lo" } }
+      assert.equal("config.network_interfaces[1].bridge: 'lo' is no bridge", err.message)
+    end)
+
+    it("a tap that is there stays as it was", function ()
+      assert.equal("", (sh "ip tuntap add mode tap tap7 && ip tuntap add mode tap multi_queue tap8"))
+      finally(function () sh "ip link del tap7; ip link del tap8" end)
+      local vm <close> = assert(boot { { host_dev_name = "tap7", static = { ip = "10.0.0.2/24" } } })
+      assert.same({ "10.0.0.2/24" }, vm.addresses[1].addresses)
+      assert(vm:stop())
+      assert.is_truthy(link "tap7")
+      for name, message in pairs { tap6 = "no interface 'tap6' on this host", tap8 = "'tap8' has several queues, Firecracker takes one",
+                                   lo = "'lo' is no tap" } do
+        local none, err = boot { { host_dev_name = name } }
+        assert.is_nil(none)
+        assert.same({ "network_interfaces[1].host_dev_name", "config.network_interfaces[1].host_dev_name: " .. message,
+          "fcinit.SetupNetwork" },
+          { err.field, err.message, err.handler })
+      end
+    end)
+
+    it("NAT, by one nft each way", function ()
+      sh.tmpdir(function (dir)
+        local real = sh "command -v nft":match "%S+"
+        bed.write(dir .. "/nft", ("#!/bin/sh\necho \"$@\" >>%s/log\nexec %s \"$@\"\n"):format(dir, real))
+        sh(("chmod +x %s/nft"):format(dir))
+        local command = require "firecracker.network.command"
+        local path = command.path
+        finally(function () command.path = path end)
+        function command.path () return dir .. ":" .. path() end
+
+        sh "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=1"
+        local vm <close> = assert(boot { { nat = { subnet = "10.3.0.0/24", subnet6 = "fd03::/64" } },
+          { nat = { subnet = "10.4.0.0/16", address = "10.4.9.9", interface = "up0", nameservers = "9.9.9.9" } } })
+        local one, two = table.unpack(vm.taps)
+        assert.same({ "10.3.0.1/32" }, { sh("ip -o -4 addr show dev " .. one):match "inet (%S+)" })
+        assert.matches("fd03::1/128", sh("ip -o -6 addr show dev " .. one), 1, true)
+        assert.matches("^10.3.0.2 dev " .. one .. " scope link src 10.3.0.1", sh "ip route show 10.3.0.2")
+        assert.matches("dev " .. one, sh "ip -6 route show fd03::2", 1, true)
+        assert.matches("^10.4.9.9 dev " .. two .. " scope link src 10.4.0.1", sh "ip route show 10.4.9.9")
+        assert.equal("1\n1\n", (sh(("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/%s/proxy_arp"):format(one))))
+        assert.same({ "type nat hook postrouting priority srcnat; policy accept;", "ip saddr 10.3.0.2 ip daddr != 10.3.0.0/24 masquerade",
+          "ip6 saddr fd03::2 ip6 daddr != fd03::/64 masquerade", 'ip saddr 10.4.9.9 ip daddr != 10.4.0.0/16 oifname "up0" masquerade' },
+          rules(vm, "postrouting"))
+        assert.equal(4, #rules(vm, "forward"))
+        assert.same({ { "10.3.0.2/24", "fd03::2/64" }, { "10.3.0.1", "fd03::1" } }, { vm.addresses[1].addresses, vm.addresses[1].gateways })
+        assert.same({ { "10.4.9.9/16" }, { "10.4.0.1" }, { "9.9.9.9" } },
+          { vm.addresses[2].addresses, vm.addresses[2].gateways, vm.addresses[2].nameservers })
+        assert.matches("ip=10.3.0.2::10.3.0.1:255.255.255.0::eth0:off::", vm.config.boot_source.boot_args, 1, true)
+        assert.equal("-f -\n", bed.read(dir .. "/log"))
+        local other <close> = assert(boot { { nat = { subnet = "10.3.0.0/24" } } })
+        assert.same({ "10.3.0.3/24" }, other.addresses[1].addresses)
+        local none, err = boot { { nat = { subnet = "10.4.0.0/16", address = "10.4.9.9" } } }
+        assert.is_nil(none)
+        assert.equal(("config.network_interfaces[1].nat.subnet: 10.4.0.0/16: none is free; 10.4.9.9 is machine %s's"):format(vm.id),
+          err.message)
+        assert(vm:stop())
+        assert(other:stop())
+        assert.equal(("-f -\n"):rep(4), bed.read(dir .. "/log"))
+      end)
+    end)
+
+    it("IPv6 forwarding is not turned on behind the back of a host", function ()
+      sh "sysctl -qw net.ipv6.conf.all.forwarding=0"
+      local none, err = boot { { nat = { subnet = "fd03::/64" } } }
+      assert.is_nil(none)
+      assert.matches("^config.network_interfaces%[1%].nat.subnet: IPv6 forwarding is off", err.message)
+      assert.equal("sysctl -w net.ipv6.conf.all.forwarding=1", err.hint)
+    end)
+
+    it("a namespace that is there, one that is made, one of the machine's own", function ()
+      assert.equal("", (sh "ip netns add there"))
+      finally(function () sh "ip netns del there" end)
+      local function place (vm)
+        return vm.netns.name, (sh(("readlink /proc/%d/ns/net"):format(vm.pid)):match "%d+"),
+          (sh("stat -Lc %i /run/netns/" .. vm.netns.name):match "%d+")
+      end
+      for wanted, stays in pairs { there = true, made = false, [true] = false } do
+        local vm <close> = assert(boot({ { tap = true } }, { netns = wanted }))
+        local name, of_vmm, of_name = place(vm)
+        assert.equal(wanted == true and "fc-" .. vm.id or wanted, name)
+        assert.equal(of_name, of_vmm)
+        assert.equal("/run/netns/" .. name, vm.netns.path)
+        assert.equal("tun", link(vm.taps[1], name).linkinfo.info_kind)
+        assert.is_nil((core.files.look("/sys/class/net/" .. vm.taps[1])))
+        assert(vm:stop())
+        assert.equal(stays, core.files.look("/run/netns/" .. name) ~= nil)
+        if stays then
+          assert.is_nil((sh("ip -n there -o link"):match "fc%x+t0"))
+        end
+      end
+    end)
+
+    it("a namespace without an interface", function ()
+      local vm <close> = assert(boot({}, { netns = true }))
+      assert.equal("fc-" .. vm.id .. "\n", (sh("ip netns identify " .. vm.pid)))
+    end)
+
+    it("an existing tap of a namespace", function ()
+      assert.equal("", (sh "ip netns add there && ip -n there tuntap add mode tap tap7"))
+      finally(function () sh "ip netns del there" end)
+      local vm <close> = assert(boot({ { host_dev_name = "tap7" } }, { netns = "there" }))
+      assert(vm:stop())
+      assert.is_truthy(link("tap7", "there"))
+      local _, err = boot({ { host_dev_name = "tap6" } }, { netns = "there" })
+      assert.equal("config.network_interfaces[1].host_dev_name: no interface 'tap6' on this host", err.message)
+    end)
+
+    it("NAT from a namespace of the machine's own has a way out; from another it is that one's", function ()
+      local vm <close> = assert(boot({ { nat = { subnet = "10.3.0.0/24" } }, { nat = { subnet = "10.4.0.0/24" } } }, { netns = true }))
+      local name = vm.netns.name
+      assert.equal("up", link(("fc%su"):format(vm.id)).operstate:lower())
+      assert.matches("via 169.254.0.2 dev fc" .. vm.id .. "u onlink", sh "ip route show 10.3.0.2", 1, true)
+      assert.matches("default via 169.254.0.1 dev uplink", sh(("ip -n %s route"):format(name)), 1, true)
+      assert.same({}, rules(vm, "postrouting", name))
+      assert.equal(3, #rules(vm, "postrouting"))
+      assert.same({ "type filter hook forward priority filter; policy accept;",
+        ('iifname "fc%su" ip saddr != { 10.3.0.2, 10.4.0.2 } drop'):format(vm.id) }, rules(vm, "forward"))
+      assert(vm:stop())
+      assert.equal("", (sh "ip netns add there"))
+      finally(function () sh "ip netns del there" end)
+      local second <close> = assert(boot({ { nat = { subnet = "10.3.0.0/24" } } }, { netns = "there" }))
+      assert.same({}, rules(second, "postrouting"))
+      assert.equal(2, #rules(second, "postrouting", "there"))
+      assert.equal("1\n", (sh "ip netns exec there cat /proc/sys/net/ipv4/ip_forward"))
+    end)
+
+    it("a name that is taken is refused, and nothing of it is touched", function ()
+      assert.equal("", (sh "ip tuntap add mode tap mine"))
+      finally(function () sh "ip link del mine" end)
+      local none, err = boot { { tap = true }, { tap = true, host_dev_name = "mine" } }
+      assert.is_nil(none)
+      assert.same({ "network_interfaces[2].tap", "EEXIST", "fcinit.SetupNetwork" }, { err.field, err.errno, err.handler })
+      assert.is_truthy(link "mine")
+    end)
+
+    it("is undone when any later step fails", function ()
+      sh "ip link add br0 type bridge"
+      finally(function () sh "ip link del br0" end)
+      local flow = assert(fc.flow "boot")
+      local mark = state()
+      for _, step in ipairs(flow.fcinit) do
+        if step.name ~= "fcinit.SetupNetwork" then
+          local broken = assert(fc.flow "boot"):insert_before(step.name, function () error "broken" end)
+          local vm, err = fc.boot(bed.config("idle", { netns = "made", network_interfaces = {
+            { iface_id = "a", tap = true }, { iface_id = "b", nat = { subnet = "10.3.0.0/24" } } } }), broken)
+          assert.is_nil(vm)
+          assert.is_nil(err.undo_errors)
+          assert.equal(mark, state())
+        end
+      end
+    end)
+
+    it("with many machines at once gives each its own", function ()
+      fc.run(function ()
+        local list = {}
+        for i = 1, 12 do
+          list[i] = bed.config("idle", { network_interfaces = { { iface_id = "a", nat = { subnet = "10.3.0.0/28" } } } })
+        end
+        local vms <close> = fc.map(list, fc.boot, { limit = 6 })
+        assert.same({}, vms.errors)
+        local addresses = {}
+        for _, vm in ipairs(vms) do
+          addresses[vm.addresses[1].addresses[1]] = true
+        end
+        local count = 0
+        for _ in pairs(addresses) do count = count + 1 end
+        assert.equal(12, count)
+        local thirteenth <close> = assert(fc.boot(list[1]))
+        local none, err = fc.boot(list[1])
+        assert.is_nil(none)
+        assert.equal("lease", err.code)
+        assert.is_truthy(thirteenth)
+      end)
+    end)
+
+    it("metadata through an interface that allows it, with the addresses in them", function ()
+      local vm <close> = assert(boot({ { tap = true, allow_mmds = true, static = { ip = { "10.0.0.2/24", "fd00::2/64" } } } },
+        { mmds_addresses = "network", mmds = { a = 1 } }))
+      assert.same({ "net1" }, vm:full_config()["mmds_config"].network_interfaces)
+      assert.same({ "10.0.0.2/24", "fd00::2/64" }, vm:metadata().network[1].addresses)
+      assert.equal(1, vm:metadata().a)
+    end)
+
+    it("starts by file as well", function ()
+      local vm <close> = assert(fc.boot(bed.config("idle", { netns = true, network_interfaces = {
+        { iface_id = "a", nat = { subnet = "10.3.0.0/24" } } } }), { via = "config_file" }))
+      assert.equal("tun", link(vm.taps[1], vm.netns.name).linkinfo.info_kind)
+      assert.matches(" " .. vm.pid .. ":%d+\n$", bed.read(leaks.run_dir .. "/leases"))
+    end)
+
+    it("a dead VMM's network goes, an address not before", function ()
+      local vm <close> = assert(boot { { nat = { subnet = "10.3.0.0/30" } } })
+      assert(vm:kill())
+      assert.same({ signal = 9 }, vm:wait())
+      local again <close> = assert(boot { { nat = { subnet = "10.3.0.0/30" } } })
+      assert.same({ "10.3.0.2/30" }, again.addresses[1].addresses)
+    end)
+
+    it("each request to the kernel failing in turn leaves what was", function ()
+      require "firecracker.core.http"
+      require "spec.support.faults".install()
+      local faults = require "spec.support.faults"
+      sh "ip link add br0 address 06:00:00:00:00:01 type bridge; sysctl -qw net.ipv6.conf.all.forwarding=1"
+      finally(function () sh "ip link del br0" end)
+      local only = { validation = {}, fcinit = { fc.handlers.fcinit.setup_network } }
+      for _, t in ipairs {
+        { network_interfaces = { { iface_id = "a", tap = true }, { iface_id = "b", bridge = "br0" },
+            { iface_id = "c", nat = { subnet = "10.3.0.0/24", subnet6 = "fd03::/64" } } } },
+        { netns = true, network_interfaces = { { iface_id = "a", nat = { subnet = "10.3.0.0/24" } } } },
+        { netns = "made", network_interfaces = { { iface_id = "a", nat = { subnet = "10.3.0.0/24" } } } },
+      } do
+        local vm, count
+        for _ = 1, 2 do   -- the first one makes /run/netns what it is
+          vm = assert(fc.new(bed.config("idle", t), fc.flow(only)))
+          faults.arm("request", 0)
+          assert(vm:start())
+          count = faults.arm "nothing"
+          local ended = assert(vm:stop())
+          assert(not ended.undo_errors, ended.undo_errors and tostring(ended.undo_errors[1].err))
+        end
+        local mark = state()
+        assert.is_true(count > 5, count .. " requests")
+        for n = 1, count do
+          vm = assert(fc.new(bed.config("idle", t), fc.flow(only)))
+          faults.arm("request", n)
+          local ok, err = vm:start()
+          faults.arm "nothing"
+          assert(not ok, ("request %d of %d failed, and nobody said so"):format(n, count))
+          assert.equal("ENOMEM", err.errno, tostring(err))
+          assert(not err.undo_errors, err.undo_errors and tostring(err.undo_errors[1].err))
+          local after
+          assert(pcall(bed.eventually, function () after = state() return after == mark end, "the state before"),
+            ("request %d: before\n%s\nafter\n%s"):format(n, mark, tostring(after)))
+        end
+      end
+    end)
+
+    it("a user who may not make one boots with a tap made for him, and is told what he lacks", function ()
+      local dir = bed.scratch "user"
+      finally(function () sh("rm -rf " .. dir) end)
+      assert.equal("", (sh "ip tuntap add mode tap user 1234 tap7 && ip link set tap7 up && ip tuntap add mode tap user 1235 tap8"))
+      finally(function () sh("rm -rf " .. dir .. "; ip link del tap7; ip link del tap8") end)
+      assert(os.execute(("set -e; d=%s; install -d -m 755 -o 1234 $d; cp %s $d/kernel; cp -r lua $d/; " ..
+        "cp -rL build/lua/firecracker/flows $d/lua/firecracker/; mkdir $d/lib; cp -r build/firecracker $d/lib/; " ..
+        "cp %s $d/firecracker; mknod $d/kvm c 10 232; mknod -m 666 $d/tun c 10 200; chgrp 4321 $d/kvm; chmod 660 $d/kvm; " ..
+        "chmod -R go+rX $d/lua $d/lib $d/kernel"):format(
+        dir, bed.guest "idle", os.getenv "FIRECRACKER" or "build/vmm/firecracker")))
+      local script = bed.write(dir .. "/try.lua", ([[
+        local fc = require "firecracker"
+        local function try (interface, more)
+          interface.iface_id = "a"
+          local vm, err = fc.boot { run_dir = %q, boot_source = { kernel_image_path = %q }, timeouts = { shutdown = 0 }, netns = more,
+            network_interfaces = { interface } }
+          if vm then
+            print(vm.state)
+            return assert(vm:stop())
+          end
+          print(err.handler, err.field, err.errno, err.hint and err.hint:match "CAP_[A-Z_]+")
+        end
+        try { host_dev_name = "tap7", static = { ip = "10.0.0.2/24" } }
+        try { tap = true }
+        try { nat = { subnet = "10.0.0.0/24" } }
+        try({ tap = true }, true)
+        try { host_dev_name = "tap8" }
+      ]]):format(dir .. "/run", dir .. "/kernel"))
+      local out = sh(([[
+        d=%s; chmod 644 %s
+        export FIRECRACKER=$d/firecracker LUA_PATH="$d/lua/?.lua;$d/lua/?/init.lua" LUA_CPATH="$d/lib/?.so" PATH=$PATH
+        unshare --mount sh -ec "mount --bind $d/kvm /dev/kvm; mount --bind $d/tun /dev/net/tun
+          exec setpriv --reuid=1234 --regid=1234 --groups 4321 --inh-caps=-all lua5.4 %s"]]):format(dir, script, script))
+      assert.equal([[
+running
+fcinit.SetupNetwork	network_interfaces[1].tap	EPERM	CAP_NET_ADMIN
+fcinit.SetupNetwork	network_interfaces[1].nat	EPERM	CAP_NET_ADMIN
+fcinit.SetupNetwork	netns	EPERM	CAP_NET_ADMIN
+]], (out:gsub("[^\n]*\n$", "")))
+      assert.matches("fcinit.CreateNetworkInterfaces\t[^\n]*\n$", out)
+    end)
+
+    it("the caller's thread never leaves its namespace", function ()
+      local place = sh(("readlink /proc/%d/ns/net"):format(core.process and io.open "/proc/self/stat":read "n"))
+      local vm <close> = assert(boot({ { nat = { subnet = "10.3.0.0/24" } } }, { netns = true }))
+      assert.equal(place, (sh(("readlink /proc/%d/ns/net"):format(io.open "/proc/self/stat":read "n"))))
+      assert.is_truthy(vm)
+      assert.is_truthy(network)
+    end)
+  end)
+end)
