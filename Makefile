@@ -162,7 +162,7 @@ bench: all guest $(addprefix $(bench)/,floor easy stubvmm usage network nat vsoc
 	$(MAKE) -s install DESTDIR= PREFIX='$(bench)/root'
 	$(MAKE) -s install DESTDIR= PREFIX='$(bench)/compiled' COMPILED=1
 	eval "$$($(MAKE) -s env)"; \
-	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" \
+	PATH="$$PATH:$(abspath $(BUILD))/vmm" FIRECRACKER="$${FIRECRACKER:-$$(command -v firecracker)}" JAILER="$${JAILER:-$$(command -v jailer)}" \
 	LUA_PATH="./?.lua;$$LUA_PATH" BENCH='$(bench)' GUESTS='$(abspath $(BUILD))/guest' INSTALLED='$(bench)/root' COMPILED='$(bench)/compiled' \
 	$(LUA) spec/bench/run.lua
 

@@ -3,12 +3,15 @@
 #ifndef FC_LCOMMON_H
 #define FC_LCOMMON_H
 
+#include "sys/buffer.h"
 #include "sys/error.h"
 #include "sys/reactor.h"
+#include "sys/sparse.h"
 #include "sys/watch.h"
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <sys/stat.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -41,6 +44,12 @@ fc_fd_box *fc_new_fd (lua_State *L);
 /* An open descriptor's box; raises for a closed one. */
 fc_fd_box *fc_check_fd (lua_State *L, int argument);
 
+/* An empty buffer on the stack that is freed whatever happens. */
+fc_buffer *fc_new_scratch (lua_State *L);
+/* A closed copy on the stack; see files.copy. */
+fc_sparse *fc_new_copy (lua_State *L);
+/* Push a table of what is at a path; see files.look. */
+void fc_push_stat (lua_State *L, const struct stat *st);
 /* Make (once) the metatable `name`; methods go to a table behind __index, metamethods into it. */
 void fc_new_metatable (lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods);
 /* Signal number of the value at index: a number, "TERM" or "SIGTERM"; for others raises about the argument. */
@@ -56,6 +65,7 @@ int fc_open_reactor (lua_State *L);
 int fc_open_signals (lua_State *L);
 int fc_open_stream (lua_State *L);
 int fc_open_terminal (lua_State *L);
+int fc_open_tree (lua_State *L);
 int fc_open_watch (lua_State *L);
 
 #pragma GCC visibility pop

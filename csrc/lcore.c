@@ -25,7 +25,8 @@ LUAMOD_API __attribute__ ((visibility("default"))) int luaopen_firecracker_core 
                                    {"json", fc_open_json},       {"listener", fc_open_listener},
                                    {"process", fc_open_process}, {"reactor", fc_open_reactor},
                                    {"signals", fc_open_signals}, {"stream", fc_open_stream},
-                                   {"terminal", fc_open_terminal}, {"watch", fc_open_watch},
+                                   {"terminal", fc_open_terminal}, {"tree", fc_open_tree},
+                                   {"watch", fc_open_watch},
                                    {NULL, NULL}};
   luaL_checkversion(L);
   lua_newtable(L);

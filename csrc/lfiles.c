@@ -16,13 +16,13 @@ Files.
 @submodule firecracker.core
 */
 
-/* A buffer that is freed whatever happens. */
+/* The end of fc_new_scratch's buffer. */
 static int scratch_close (lua_State *L) {
   fc_buffer_free(luaL_checkudata(L, 1, SCRATCH_BOX));
   return 0;
 }
 
-static fc_buffer *new_scratch (lua_State *L) {
+fc_buffer *fc_new_scratch (lua_State *L) {
   fc_buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
   *b = (fc_buffer){0};
   luaL_setmetatable(L, SCRATCH_BOX);
@@ -217,7 +217,7 @@ The names in a directory, in no order.
 */
 static int files_list (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  fc_buffer *b = new_scratch(L);
+  fc_buffer *b = fc_new_scratch(L);
   fc_error err;
   if (fc_files_list(path, b, &err) < 0)
     return fc_fail(L, &err);
@@ -244,7 +244,7 @@ static int files_tail (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   lua_Integer limit = luaL_checkinteger(L, 2);
   luaL_argcheck(L, limit > 0 && limit <= 1 << 24, 2, "limit out of range");
-  fc_buffer *b = new_scratch(L);
+  fc_buffer *b = fc_new_scratch(L);
   fc_error err;
   if (fc_files_tail(path, (size_t)limit, b, &err) < 0)
     return fc_fail(L, &err);
@@ -262,12 +262,34 @@ An absolute form of a path, against the working directory.
 */
 static int files_absolute (lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  fc_buffer *b = new_scratch(L);
+  fc_buffer *b = fc_new_scratch(L);
   fc_error err;
   if (fc_files_absolute(path, b, &err) < 0)
     return fc_fail(L, &err);
   lua_pushlstring(L, fc_buffer_bytes(b), b->length);
   return 1;
+}
+
+void fc_push_stat (lua_State *L, const struct stat *st) {
+  const char *type = S_ISREG(st->st_mode)    ? "file"
+                     : S_ISDIR(st->st_mode)  ? "directory"
+                     : S_ISLNK(st->st_mode)  ? "link"
+                     : S_ISFIFO(st->st_mode) ? "fifo"
+                     : S_ISSOCK(st->st_mode) ? "socket"
+                     : S_ISCHR(st->st_mode)  ? "character"
+                                            : "block";
+  const struct { const char *name; lua_Integer value; } fields[] = {
+      {"size", st->st_size}, {"mode", st->st_mode & 07777},        {"uid", st->st_uid},
+      {"gid", st->st_gid},   {"device", (lua_Integer)st->st_dev}, {"inode", (lua_Integer)st->st_ino}};
+  lua_createtable(L, 0, 8);
+  lua_pushstring(L, type);
+  lua_setfield(L, -2, "type");
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    lua_pushinteger(L, fields[i].value);
+    lua_setfield(L, -2, fields[i].name);
+  }
+  lua_pushnumber(L, (lua_Number)st->st_mtim.tv_sec + (lua_Number)st->st_mtim.tv_nsec / 1e9);
+  lua_setfield(L, -2, "mtime");
 }
 
 /***
@@ -287,26 +309,43 @@ static int files_look (lua_State *L) {
   fc_error err;
   if (fc_files_look(path, lua_toboolean(L, 2), &st, &err) < 0)
     return fc_fail(L, &err);
-  const char *type = S_ISREG(st.st_mode)    ? "file"
-                     : S_ISDIR(st.st_mode)  ? "directory"
-                     : S_ISLNK(st.st_mode)  ? "link"
-                     : S_ISFIFO(st.st_mode) ? "fifo"
-                     : S_ISSOCK(st.st_mode) ? "socket"
-                     : S_ISCHR(st.st_mode)  ? "character"
-                                            : "block";
-  const struct { const char *name; lua_Integer value; } fields[] = {
-      {"size", st.st_size}, {"mode", st.st_mode & 07777},        {"uid", st.st_uid},
-      {"gid", st.st_gid},   {"device", (lua_Integer)st.st_dev}, {"inode", (lua_Integer)st.st_ino}};
-  lua_createtable(L, 0, 8);
-  lua_pushstring(L, type);
-  lua_setfield(L, -2, "type");
-  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-    lua_pushinteger(L, fields[i].value);
-    lua_setfield(L, -2, fields[i].name);
-  }
-  lua_pushnumber(L, (lua_Number)st.st_mtim.tv_sec + (lua_Number)st.st_mtim.tv_nsec / 1e9);
-  lua_setfield(L, -2, "mtime");
+  fc_push_stat(L, &st);
   return 1;
+}
+
+/***
+The path of a file without symbolic links and "..".
+@function files.canonical
+@string path
+@treturn[1] string
+@return[2] nil
+@return[2] err
+@see realpath(3)
+*/
+static int files_canonical (lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  fc_buffer *b = fc_new_scratch(L);
+  fc_error err;
+  if (fc_files_canonical(path, b, &err) < 0)
+    return fc_fail(L, &err);
+  lua_pushlstring(L, fc_buffer_bytes(b), b->length);
+  return 1;
+}
+
+/***
+Make a symbolic link; a name that exists is an error.
+@function files.symlink
+@string target what it leads to
+@string path
+@treturn[1] boolean true
+@return[2] nil
+@return[2] err
+@see symlink(2)
+*/
+static int files_symlink (lua_State *L) {
+  const char *target = luaL_checkstring(L, 1);
+  fc_error err;
+  return result(L, fc_files_symlink(target, luaL_checkstring(L, 2), &err), &err);
 }
 
 /***
@@ -395,7 +434,7 @@ static int files_sync (lua_State *L) {
   return result(L, fc_files_sync(luaL_checkstring(L, 1), &err), &err);
 }
 
-static fc_sparse *new_copy (lua_State *L) {
+fc_sparse *fc_new_copy (lua_State *L) {
   fc_sparse *s = lua_newuserdatauv(L, sizeof *s, 0);
   *s = (fc_sparse){.from = -1, .to = -1};
   luaL_setmetatable(L, COPY_BOX);
@@ -419,7 +458,7 @@ static int files_copy (lua_State *L) {
   const char *from = luaL_checkstring(L, 1), *to = luaL_checkstring(L, 2);
   mode_t mode = (mode_t)luaL_optinteger(L, 3, 0600);
   bool sync = lua_toboolean(L, 4);
-  fc_sparse *s = new_copy(L);
+  fc_sparse *s = fc_new_copy(L);
   fc_error err;
   if (fc_sparse_copy(s, from, to, mode, sync, &err) < 0)
     return fc_fail(L, &err);
@@ -440,7 +479,7 @@ Begin to write what one file holds over another of the same size; the holes of t
 static int files_merge (lua_State *L) {
   const char *from = luaL_checkstring(L, 1), *onto = luaL_checkstring(L, 2);
   bool sync = lua_toboolean(L, 3);
-  fc_sparse *s = new_copy(L);
+  fc_sparse *s = fc_new_copy(L);
   fc_error err;
   if (fc_sparse_merge(s, from, onto, sync, &err) < 0)
     return fc_fail(L, &err);
@@ -452,6 +491,8 @@ Copy on.
 @function copy:step
 @int[opt=8388608] most bytes, about
 @treturn[1] boolean whether all is done
+@treturn[1] integer bytes of the source that are behind
+@treturn[1] integer its size
 @return[2] nil
 @return[2] err
 */
@@ -465,7 +506,9 @@ static int copy_step (lua_State *L) {
   if (fc_sparse_step(s, (size_t)most, &done, &err) < 0)
     return fc_fail(L, &err);
   lua_pushboolean(L, done);
-  return 1;
+  lua_pushinteger(L, done ? s->size : s->at);
+  lua_pushinteger(L, s->size);
+  return 3;
 }
 
 /***
@@ -487,6 +530,7 @@ int fc_open_files (lua_State *L) {
       {"absolute", files_absolute}, {"look", files_look},
       {"access", files_access},     {"random_hex", files_random_hex},
       {"euid", files_euid},         {"listens", files_listens},
+      {"canonical", files_canonical}, {"symlink", files_symlink},
       {"sync", files_sync},         {"copy", files_copy},
       {"merge", files_merge},       {"list", files_list},
       {"lock", files_lock},

@@ -113,6 +113,28 @@ static int process_spawn (lua_State *L) {
 }
 
 /***
+Hold a process that is not a child of ours. Its exit status shows until it is reaped; from Linux 6.15 on, afterwards too (else "unknown").
+@function process.adopt
+@int pid
+@bool[opt=false] kill_when_dropped the garbage collector ends it
+@treturn[1] process
+@return[2] nil
+@return[2] err (`ESRCH`: there is none)
+@see pidfd_open(2)
+*/
+static int process_adopt (lua_State *L) {
+  pid_t pid = (pid_t)luaL_checkinteger(L, 1);
+  bool kill_when_dropped = lua_toboolean(L, 2);
+  fc_process *p = lua_newuserdatauv(L, sizeof *p, 0);
+  *p = (fc_process){.pidfd = -1};
+  luaL_setmetatable(L, PROCESS_BOX);
+  fc_error err;
+  if (fc_process_adopt(p, &fc_reactor_of(L)->reactor, pid, kill_when_dropped, &err) < 0)
+    return fc_fail(L, &err);
+  return 1;
+}
+
+/***
 The process id; it may belong to another process once this one has ended.
 @function process:pid
 @treturn integer
@@ -202,7 +224,7 @@ int fc_open_process (lua_State *L) {
                                      {"signal", process_signal}, {"close", process_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", process_gc}, {"__close", process_close}, {"__tostring", process_tostring}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"spawn", process_spawn}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"spawn", process_spawn}, {"adopt", process_adopt}, {NULL, NULL}};
   fc_new_metatable(L, PROCESS_BOX, methods, metamethods);
   luaL_newlib(L, functions);
   return 1;

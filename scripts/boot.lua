@@ -15,7 +15,7 @@ return fc.flow {
   fcinit = {
     fcinit.setup_network,              -- taps exist before the VMM opens them
     fcinit.setup_kernel_args,          -- a console, where no arguments are given
-    fcinit.start_vmm,                  -- spawn firecracker and wait for its API
+    fcinit.start_vmm,                  -- spawn firecracker, or its jailer, and wait for its API
     fcinit.create_log_files,           -- the VMM opens them, it does not make them
     fcinit.bootstrap_logging,          -- first, so that the log holds what follows
     fcinit.create_machine,             -- vCPUs and memory

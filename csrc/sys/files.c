@@ -229,6 +229,19 @@ int fc_files_absolute (const char *path, fc_buffer *out, fc_error *err) {
   return 0;
 }
 
+int fc_files_canonical (const char *path, fc_buffer *out, fc_error *err) {
+  char resolved[PATH_MAX];
+  if (!realpath(path, resolved))
+    return fc_error_system(err, errno, "cannot look at %s", path);
+  return fc_buffer_append(out, resolved, strlen(resolved)) < 0 ? fc_error_memory(err) : 0;
+}
+
+int fc_files_symlink (const char *target, const char *path, fc_error *err) {
+  if (symlink(target, path) < 0)
+    return fc_error_system(err, errno, "cannot make link %s", path);
+  return 0;
+}
+
 int fc_files_look (const char *path, bool follow, struct stat *st, fc_error *err) {
   if ((follow ? stat(path, st) : lstat(path, st)) < 0)
     return fc_error_system(err, errno, "cannot look at %s", path);

@@ -48,6 +48,10 @@ int fc_files_tail (const char *path, size_t limit, fc_buffer *out, fc_error *err
 /* An absolute form of a path: the working directory is put before a relative one, "." and empty parts go;
  * ".." stays, as a link may stand before it. Appended to out. */
 int fc_files_absolute (const char *path, fc_buffer *out, fc_error *err);
+/* The path without links and "..", appended to out. @see realpath(3) */
+int fc_files_canonical (const char *path, fc_buffer *out, fc_error *err);
+/* @see symlink(2) */
+int fc_files_symlink (const char *target, const char *path, fc_error *err);
 /* What is at a path; of a link, itself or what it leads to. @see stat(2) */
 int fc_files_look (const char *path, bool follow, struct stat *st, fc_error *err);
 /* Whether this process may use it: mode as R_OK|W_OK|X_OK, with the effective ids; follows links.

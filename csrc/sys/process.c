@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -152,27 +155,84 @@ int fc_process_start (fc_process *p, fc_reactor *r, const fc_process_spec *spec,
   return 0;
 }
 
+int fc_process_adopt (fc_process *p, fc_reactor *r, pid_t pid, bool kill_when_dropped, fc_error *err) {
+  if (fc_reactor_check_ours(r, err) < 0)
+    return -1;
+  int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (pidfd < 0)
+    return fc_error_system(err, errno, "cannot hold process %d", (int)pid);
+  *p = (fc_process){.reactor = r, .pid = pid, .pidfd = pidfd, .state = FC_PROCESS_ALIVE,
+                    .kill_when_dropped = kill_when_dropped, .foreign = true};
+  fc_wake_open(r, &p->wake);
+  if (fc_reactor_watch(r, &p->source, pidfd, EPOLLIN, process_ready, err) < 0) {
+    fc_process_close(p);
+    return -1;
+  }
+  return 0;
+}
+
+static void ended (fc_process *p, fc_process_state state, int status) {
+  p->state = state;
+  p->status = status;
+  fc_reactor_unwatch(p->reactor, &p->source);
+  close(p->pidfd);
+  p->pidfd = -1;
+  fc_wake_fire(p->reactor, &p->wake);
+}
+
+/* What the kernel's <linux/pidfd.h> has since 6.13: the status of a process, here one that has been reaped (6.15). */
+struct pidfd_info { uint64_t mask, cgroupid; uint32_t ids[11]; int32_t exit_code; };
+#define GET_PIDFD_INFO _IOWR(0xFF, 11, struct pidfd_info)
+enum { PIDFD_EXIT = 1 << 3 };
+
+/* The status of one that nobody has reaped yet: the last number of its line. -1: it shows none to us. */
+static int zombie_status (const fc_process *p) {
+  char path[40], line[2048];
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)p->pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
+  if (fd >= 0)
+    close(fd);
+  if (n <= 0 || syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) < 0)   /* reaped: the number may be another's */
+    return -1;
+  line[n] = '\0';
+  const char *state = strrchr(line, ')'), *last = strrchr(line, ' ');
+  return state && last && strncmp(state, ") Z", 3) == 0 ? (int)strtol(last, NULL, 10) : -1;
+}
+
+/* It has ended when its descriptor can be read, whoever reaps it and when. */
+static void poll_foreign (fc_process *p) {
+  struct pollfd ready = {.fd = p->pidfd, .events = POLLIN};
+  struct pidfd_info info = {.mask = PIDFD_EXIT};
+  if (poll(&ready, 1, 0) <= 0)
+    return;
+  int status = zombie_status(p);
+  if (status < 0 && ioctl(p->pidfd, GET_PIDFD_INFO, &info) == 0 && info.mask & PIDFD_EXIT)
+    status = info.exit_code;
+  if (status < 0)
+    ended(p, FC_PROCESS_UNKNOWN, 0);
+  else
+    ended(p, WIFEXITED(status) ? FC_PROCESS_EXITED : FC_PROCESS_SIGNALED,
+          WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+}
+
 fc_process_state fc_process_poll (fc_process *p) {
   if (p->state != FC_PROCESS_ALIVE || !fc_reactor_is_ours(p->reactor))
     return p->state;
+  if (p->foreign) {
+    poll_foreign(p);
+    return p->state;
+  }
   siginfo_t info = {0};
   int rc = waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG);
   if (rc == 0 && info.si_pid == 0)
     return p->state;
   if (rc < 0 && errno != ECHILD)
     return p->state;
-  if (rc < 0) {   /* reaped by the host program, or SIGCHLD is ignored: alive until the pidfd says not */
-    if (syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) == 0 || errno != ESRCH)
-      return p->state;
-    p->state = FC_PROCESS_UNKNOWN;
-  } else {
-    p->state = info.si_code == CLD_EXITED ? FC_PROCESS_EXITED : FC_PROCESS_SIGNALED;
-    p->status = info.si_status;
-  }
-  fc_reactor_unwatch(p->reactor, &p->source);
-  close(p->pidfd);
-  p->pidfd = -1;
-  fc_wake_fire(p->reactor, &p->wake);
+  if (rc == 0)
+    ended(p, info.si_code == CLD_EXITED ? FC_PROCESS_EXITED : FC_PROCESS_SIGNALED, info.si_status);
+  else if (syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) < 0 && errno == ESRCH)
+    ended(p, FC_PROCESS_UNKNOWN, 0);   /* reaped by the host program, or SIGCHLD is ignored: alive until the pidfd says not */
   return p->state;
 }
 

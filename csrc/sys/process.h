@@ -35,10 +35,13 @@ typedef struct {
   fc_process_state state;
   int status;                /* exit status or signal number */
   bool kill_when_dropped;
+  bool foreign;              /* not our child: who reaps it gets its status */
 } fc_process;
 
 /* Start it. On failure nothing runs and err says which step failed. */
 int fc_process_start (fc_process *p, fc_reactor *r, const fc_process_spec *spec, fc_error *err);
+/* Hold a process that is not our child. Its exit status shows until it is reaped; from Linux 6.15 on, afterwards too. */
+int fc_process_adopt (fc_process *p, fc_reactor *r, pid_t pid, bool kill_when_dropped, fc_error *err);
 /* Look whether it has ended and reap it if so; FC_PROCESS_UNKNOWN when somebody else reaped it. */
 fc_process_state fc_process_poll (fc_process *p);
 /* Send a signal; an ended process is no error, one of the process that forked this one is. @see pidfd_send_signal(2) */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -53,6 +54,19 @@ int fc_sparse_copy (fc_sparse *s, const char *from, const char *to, mode_t mode,
     return -1;
   }
   return 0;
+}
+
+int fc_sparse_fill (fc_sparse *s, int source, int to, bool share, fc_error *err) {
+  char path[40];
+  struct stat st;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", source);
+  *s = (fc_sparse){.from = -1, .to = to, .fresh = true, .shared = share};
+  int rc = open_source(s, path, &st, err);
+  if (rc == 0 && (share ? ioctl(to, FICLONE, s->from) : ftruncate(to, s->size)) < 0)
+    rc = fc_error_system(err, errno, share ? "cannot share the file's blocks" : "cannot make the file so large");
+  if (rc < 0)
+    fc_sparse_close(s);
+  return rc;
 }
 
 /* A file system without holes shows one run of data; with larger blocks, zeros round what was written. */

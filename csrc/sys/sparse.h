@@ -24,6 +24,9 @@ typedef struct {
 
 /* Copy a regular file, following links, to a new one (EEXIST otherwise) of this mode and the same size. */
 int fc_sparse_copy (fc_sparse *s, const char *from, const char *to, mode_t mode, bool sync, fc_error *err);
+/* The same into an empty file that is open for writing, which is taken over; `source` may only name its file (O_PATH).
+ * `share`: by sharing its blocks or not at all (EOPNOTSUPP, EXDEV, …). */
+int fc_sparse_fill (fc_sparse *s, int source, int to, bool share, fc_error *err);
 /* Write what `from` holds over `onto`, at the same places; its holes leave `onto` as it is. Both are regular and of one size.
  * EINVAL where the holes of `from` cannot be trusted: its file system has none, or larger blocks than a guest's pages. */
 int fc_sparse_merge (fc_sparse *s, const char *from, const char *onto, bool sync, fc_error *err);

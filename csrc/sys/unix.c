@@ -5,15 +5,68 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static int beneath (int root, const char *path, int flags) {
+  struct open_how how = {.flags = (uint64_t)(flags | O_PATH | O_CLOEXEC),
+                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+  return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+/* The address by descriptors alone: of the socket, or of the directory where it is to be. */
+static int address_beneath (const char *path, const char *border, struct sockaddr_un *address, int *directory_fd) {
+  char part[PATH_MAX];
+  const char *name = border + 2, *slash = strrchr(name, '/');
+  if (strlen(path) >= sizeof part) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(part, path, (size_t)(border - path));
+  part[border - path] = '\0';
+  int root = open(part, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0)
+    return -1;
+  struct stat st;
+  int fd = beneath(root, name, O_NOFOLLOW), error = errno;
+  if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))) {
+    close(fd);
+    fd = -1;
+    error = ENOTSOCK;
+  }
+  if (fd < 0 && error == ENOENT) {
+    snprintf(part, sizeof part, "%.*s", slash ? (int)(slash - name) : 1, slash ? name : ".");
+    fd = beneath(root, part, O_DIRECTORY);
+    error = errno;
+    name = slash ? slash + 1 : name;
+    if (fd >= 0 && snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", fd, name) >=
+                     (int)sizeof address->sun_path) {
+      close(fd);
+      fd = -1;
+      error = ENAMETOOLONG;
+    }
+  } else if (fd >= 0) {
+    snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d", fd);
+  }
+  close(root);
+  *directory_fd = fd;
+  errno = error;
+  return fd < 0 ? -1 : 0;
+}
 
 int fc_unix_address (const char *path, struct sockaddr_un *address, int *directory_fd) {
   size_t length = strlen(path);
   *directory_fd = -1;
   *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+  const char *border = strstr(path, "//");
+  if (border && border > path)
+    return address_beneath(path, border, address, directory_fd);
   if (length < sizeof address->sun_path) {
     memcpy(address->sun_path, path, length);
     return 0;

@@ -10,7 +10,9 @@
 #pragma GCC visibility push(hidden)
 
 /* The address of a path. One too long is named by a descriptor of its directory, which is opened into
- * *directory_fd (else -1) and closed by the caller once he has connected. 0, or -1 with errno set. */
+ * *directory_fd (else -1) and closed by the caller once he has connected. 0, or -1 with errno set.
+ * What stands behind "//" is somebody else's, as in a jail: it leads neither out of the directory before it nor through a
+ * symbolic link, and what is there must be a socket. */
 int fc_unix_address (const char *path, struct sockaddr_un *address, int *directory_fd);
 
 /* Connect without waiting: EAGAIN when the listener's queue is full. *fd is non-blocking and close-on-exec. */

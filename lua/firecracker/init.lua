@@ -117,8 +117,8 @@ end
 local LATER <const> = {
   command = { "firecracker.launch", "command" },
   all = { "firecracker.loop.many", "all" }, map = { "firecracker.loop.many", "map" },
-  drives = { "firecracker.drives" }, net = { "firecracker.network" }, testing = { "firecracker.testing" },
-  vsock = { "firecracker.vsock" },
+  drives = { "firecracker.drives" }, jail = { "firecracker.jail" }, net = { "firecracker.network" },
+  testing = { "firecracker.testing" }, vsock = { "firecracker.vsock" },
   logs = { "firecracker.logs" }, metrics = { "firecracker.metrics" }, snapshot = { "firecracker.snapshot" },
   kernel_args = { "firecracker.kernel_args", "new" }, rate_limiter = { "firecracker.rate_limiter", "new" },
 }

@@ -90,7 +90,7 @@ function release.of_binary (path, timeout)
   if not text then
     return nil, err
   end
-  local found = text:match "^Firecracker v(%d+%.%d+%.%d+%S*)"
+  local found = (text:match "^Firecracker v(.*)" or text:match "^Jailer v(.*)" or ""):match "^%d+%.%d+%.%d+%S*"
   if not found then
     return nil, errors.new { code = "release", path = path,
                              message = ("%s --version says no release: %s"):format(path, text:match "^[^\r\n]*") }

@@ -13,10 +13,14 @@
  *                        mmds1 N, mmds50 N: PUT /mmds with a body of 1 and of 50 KiB
  *   many N               N VMs from this one thread: total until all guests run, cpu (a VM)
  *   run                  start, wait for the guest's own end: total
- * Environment: FIRECRACKER, KERNEL, DRIVE, WORK (directory of the sockets). */
+ *   jail                 as start, by the jailer, without a cgroup: kernel and drive are linked into the jail: total
+ *   unjail               SIGKILL until the VMM is reaped and its jail is gone: total
+ * Environment: FIRECRACKER, KERNEL, DRIVE, WORK (directory of the sockets); JAILER, JAILS (on the file system of kernel and
+ * drive) for `jail`. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -28,6 +32,7 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -44,6 +49,7 @@ enum step { MACHINE, BOOT_SOURCE, DRIVES, VSOCK, INSTANCE_START, LOAD, STEPS };
 
 typedef struct {
   char id[24], socket[108], vsock[108];
+  char jail[80];        /* the jail's directory */
   pid_t pid;
   int fd;               /* -1: not connected */
   enum step step;
@@ -254,6 +260,8 @@ static void spawn (machine *m) {
     die("posix_spawn");
 }
 
+static void (*begin) (machine *m) = spawn;
+
 /* Names that have appeared in the directory, one call of `seen` each. */
 static void read_watch (void (*seen) (const char *name, void *data), void *data) {
   char buffer[4096] __attribute__ ((aligned(8)));
@@ -278,7 +286,7 @@ static void pause_for (long *ns) {
 
 /* From nothing to the reply of the first request. */
 static void bring_up (machine *m, enum step first) {
-  spawn(m);
+  begin(m);
   while (!m->listening) {
     struct pollfd p = {watch_fd, POLLIN, 0};
     if (poll(&p, 1, SOCKET_PATIENCE_MS) <= 0)
@@ -299,6 +307,63 @@ static double start (machine *m) {
   double before = now_us();
   try_step(m, INSTANCE_START);
   return now_us() - before;
+}
+
+/* ---- a jailed one ---- */
+
+enum { JAIL_USER = 1000 };
+
+static void check (int rc, const char *what) {
+  if (rc != 0)
+    die(what);
+}
+
+static void spawn_jailed (machine *m) {
+  const char *jailer = getenv("JAILER"), *jails = getenv("JAILS");
+  char path[160];
+  char *argv[] = {(char *)jailer, (char *)"--id", m->id, (char *)"--exec-file", (char *)binary, (char *)"--uid", (char *)"1000",
+                  (char *)"--gid", (char *)"1000", (char *)"--chroot-base-dir", (char *)jails, (char *)"--",
+                  (char *)"--api-sock", (char *)"/run/a.sock", seccomp ? NULL : (char *)"--no-seccomp", NULL};
+  snprintf(path, sizeof path, "%s/%s", jails, strrchr(binary, '/') + 1);
+  mkdir(path, 0755);
+  check(mkdir(m->jail, 0700), m->jail);
+  snprintf(path, sizeof path, "%s/root", m->jail);
+  check(mkdir(path, 0700), path);
+  snprintf(path, sizeof path, "%s/root/kernel", m->jail);
+  check(link(kernel, path), path);
+  snprintf(path, sizeof path, "%s/root/drive", m->jail);
+  check(link(drive, path), path);
+  check(chown(path, JAIL_USER, JAIL_USER), path);
+  snprintf(path, sizeof path, "%s/root/run", m->jail);
+  check(mkdir(path, 0700), path);
+  watch_fd = inotify_init1(IN_CLOEXEC);
+  if (inotify_add_watch(watch_fd, path, IN_CREATE) < 0)
+    die("inotify");
+  errno = posix_spawn(&m->pid, jailer, &stdio, NULL, argv, environ);
+  check(errno, "posix_spawn");
+  kernel = "/kernel";
+  drive = "/drive";
+}
+
+static void jail (machine *m) {
+  const char *host_kernel = kernel, *host_drive = drive;
+  int host_watch = watch_fd;
+  name_machine(m);
+  snprintf(m->jail, sizeof m->jail, "%s/%s/%s", getenv("JAILS"), strrchr(binary, '/') + 1, m->id);
+  snprintf(m->socket, sizeof m->socket, "%s/root/run/a.sock", m->jail);
+  snprintf(m->vsock, sizeof m->vsock, "/run/v.sock");
+  begin = spawn_jailed;
+  start(m);
+  begin = spawn;
+  close(watch_fd);
+  kernel = host_kernel;
+  drive = host_drive;
+  watch_fd = host_watch;
+}
+
+static int remove_one (const char *path, const struct stat *st, int kind, struct FTW *at) {
+  (void)st, (void)kind, (void)at;
+  return remove(path);
 }
 
 static void clean_up (machine *m, int signal) {
@@ -440,6 +505,15 @@ static void obey (machine *m, const char *command, const char *argument) {
     ask_many(m, find_asked(command), atoi(argument));
   } else if (strcmp(command, "many") == 0) {
     start_many(atoi(argument));
+  } else if (strcmp(command, "jail") == 0) {
+    jail(m);
+    printf("total %.1f\n", now_us() - before);
+  } else if (strcmp(command, "unjail") == 0) {
+    kill(m->pid, SIGKILL);
+    waitpid(m->pid, NULL, 0);
+    disconnect(m);
+    check(nftw(m->jail, remove_one, 16, FTW_DEPTH | FTW_PHYS), m->jail);
+    printf("total %.1f\n", now_us() - before);
   } else if (strcmp(command, "run") == 0) {
     name_machine(m);
     start(m);

@@ -1,8 +1,8 @@
 -- What the library takes, measured in one process that obeys the commands of floor.c:
--- start, stop, wait, attach PATH, get N, vm N, mmds1 N, mmds50 N, many N, run. Beyond those: `parts N`, what a start does
+-- start, stop, wait, jail, unjail, attach PATH, get N, vm N, mmds1 N, mmds50 N, many N. Beyond those: `parts N`, what a start does
 -- that the floor does not, and `death STAGE`, the time from the death of a stub that ends at "socket" or "request" to the
 -- error of the start.
--- Environment: FIRECRACKER, KERNEL, DRIVE, WORK.
+-- Environment: FIRECRACKER, KERNEL, DRIVE, WORK, JAILER, JAILS.
 
 local fc = require "firecracker"
 local core = require "firecracker.core"
@@ -73,6 +73,16 @@ function commands.restore (directory)
   return "total", microseconds(now() - before)
 end
 
+-- By the jailer, without a cgroup.
+function commands.jail ()
+  local before = now()
+  local settings = config()
+  settings.jailer = { uid = 1000, gid = 1000, chroot_base_dir = os.getenv "JAILS" }
+  vm = assert(fc.new(settings))
+  assert(vm:start())
+  return "total", microseconds(now() - before)
+end
+
 function commands.stop ()
   local before = now()
   assert(vm:stop { shutdown = 0 })
@@ -114,6 +124,8 @@ local function repeated (ask)
       "p99", microseconds(sample.quantile(took, 0.99)), "cpu", ("%.3f"):format(spent * 1e6)
   end
 end
+
+commands.unjail = commands.wait
 
 commands.get = repeated(function (api) return api:get_instance_info().vmm_version end)
 

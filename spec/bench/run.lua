@@ -12,7 +12,7 @@ local sample = require "spec.bench.sample"
 local BENCH <const> = assert(os.getenv "BENCH", "run by `make bench`")
 local GUESTS <const>, INSTALLED <const> = os.getenv "GUESTS", os.getenv "INSTALLED"
 local COMPILED <const> = os.getenv "COMPILED"
-local REAL <const> = os.getenv "FIRECRACKER"
+local REAL <const>, JAILER <const> = os.getenv "FIRECRACKER", os.getenv "JAILER" or ""
 local STUB <const> = BENCH .. "/stubvmm"
 local PAIRS <const> = math.max(60, math.tointeger(os.getenv "PAIRS") or 100)
 local SETTLE <const> = 0.003     -- seconds between two measurements
@@ -57,8 +57,8 @@ function worker.open (kind, vmm, kernel)
   local fifo = WORK .. "/commands." .. kind
   os.remove(fifo)
   assert(core.files.mkfifo(fifo))
-  local replies = assert(io.popen(("FIRECRACKER='%s' KERNEL='%s/%s' DRIVE='%s/drive.img' WORK='%s' exec %s <'%s'")
-    :format(vmm, GUESTS, kernel, BENCH, WORK, COMMANDS[kind], fifo)))
+  local replies = assert(io.popen(("FIRECRACKER='%s' KERNEL='%s/%s' DRIVE='%s/drive.img' WORK='%s' JAILS='%s/jails' exec %s <'%s'")
+    :format(vmm, GUESTS, kernel, BENCH, WORK, BENCH, COMMANDS[kind], fifo)))
   return setmetatable({ kind = kind, replies = replies, commands = assert(io.open(fifo, "w")) }, worker)
 end
 
@@ -174,6 +174,17 @@ local function measure_vsock ()
   assert(server)
 end
 
+local function measure_jail ()
+  if JAILER == "" or core.files.euid() ~= 0 then
+    return
+  end
+  with_workers({ "ours", "floor" }, REAL, "test/idle.elf", function (workers)
+    interleave("jailed", PAIRS, { "ours", "floor" }, function (who)
+      return { jail = workers[who]:ask "jail", unjail = workers[who]:ask "unjail" }
+    end)
+  end)
+end
+
 local NET <const> = { "links", "address", "route", "redirect" }
 
 local function measure_network ()
@@ -237,7 +248,11 @@ end
 -- The median of the ratios pair by pair, against its goal.
 local function ratio_line (what, ours, theirs, goal)
   local got = at(0.5, sample.ratios(ours, theirs))
-  line(what, ("%.2fx"):format(got), ("<= %.2fx"):format(goal), got <= goal)
+  if goal then
+    line(what, ("%.2fx"):format(got), ("<= %.2fx"):format(goal), got <= goal)
+  else
+    line(what, ("%.2fx"):format(got))
+  end
 end
 
 local function both (command, field)
@@ -375,6 +390,20 @@ local function report_vsock ()
   end
 end
 
+local function report_jail ()
+  if not samples.jailed then
+    return print "In a jail: not measured, without root or a jailer"
+  end
+  print "In a jail, without a cgroup (p50 p90 p99)"
+  for _, each in ipairs { { "jail", "start", 1.05 }, { "unjail", "killed and cleaned up" } } do
+    local command, what, goal = table.unpack(each)
+    local ours, floor = of("jailed", "ours", command, "total"), of("jailed", "floor", command, "total")
+    line(("  %s: ours"):format(what), percentiles(ours))
+    line(("  %s: floor"):format(what), percentiles(floor))
+    ratio_line(("  %s, ours / floor"):format(what), ours, floor, goal)
+  end
+end
+
 -- One address or route takes the kernel some 10 µs: the goals are for all together.
 local function report_network ()
   print "Links, an address, a route, redirects (p50 p90 p99)"
@@ -440,7 +469,7 @@ local function report_processes ()
 end
 
 local function main ()
-  os.execute(("mkdir -p -m 700 '%s' && truncate -s 4M '%s/drive.img'"):format(WORK, BENCH))
+  os.execute(("mkdir -p -m 700 '%s' '%s/jails' && truncate -s 4M '%s/drive.img'"):format(WORK, BENCH, BENCH))
   samples.host = {
     date = os.date "!%Y-%m-%dT%H:%MZ", pairs = PAIRS, cores = tonumber(shell "nproc"), kernel = shell "uname -r":match "%S+",
     processor = shell "sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1":match "[^\n]*",
@@ -449,6 +478,7 @@ local function main ()
   measure_stub()
   measure_real()
   measure_vsock()
+  measure_jail()
   measure_network()
   measure_nat()
   measure_processes()
@@ -460,6 +490,7 @@ local function main ()
   report_deaths()
   report_real()
   report_vsock()
+  report_jail()
   report_network()
   report_intake()
   report_nat()

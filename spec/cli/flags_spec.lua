@@ -49,6 +49,8 @@ describe("a flag", function ()
     { { "--id", "x", "--socket-path", "s", "--exec-file", "e" },
       { id = "x", vmm = { socket_path = "s", binary = "e" } } },
     { { "-s", "s", "--firecracker-binary", "e" }, { vmm = { socket_path = "s", binary = "e" } } },
+    { { "--jailer", "/j", "--uid", "1", "--gid", "2", "--node", "0", "--chroot-base-dir", "/b", "--daemonize" },
+      { jailer = { jailer_binary = "/j", uid = 1, gid = 2, numa_node = 0, chroot_base_dir = "/b", daemonize = true } } },
     { {}, {} },
   } do
     it("means what firectl means by it: " .. table.concat(case[1], " "), function ()
@@ -93,14 +95,6 @@ describe("a flag", function ()
     local _, err = flags.config(parse("--metadata", "{"))
     assert.matches("^%-%-metadata: ", err.message)
   end)
-
-  for _, word in ipairs { "--jailer x", "--uid 1", "--gid 1", "--node 0", "--chroot-base-dir x", "--daemonize" } do
-    it("of a later release is refused by name: " .. word, function ()
-      local name, value = word:match "^(%S+) ?(.*)$"
-      local _, err = flags.config(parse(name, value ~= "" and value or nil))
-      assert.equal(name .. ": not supported by this version (0.1.0)", err.message)
-    end)
-  end
 end)
 
 describe("blame", function ()

@@ -116,6 +116,38 @@ local ENTRIES <const> = {
       os.remove(name)
     end
   end },
+  { "a tree", { c = 2, lua = 10, kernel = 5 }, function ()
+    local core = require "firecracker.core"
+    local tree = core.tree
+    local name = os.tmpname()
+    os.remove(name)
+    assert(core.files.mkdir(name))
+    return function ()
+      local root <close> = assert(tree.name(name))
+      local source <close> = assert(tree.name "/etc/passwd")
+      for _, each in ipairs { "a", "b" } do
+        while tree.remove(root, each) == false do end
+      end
+      assert(tree.mkdir(root, "a/b"))
+      assert(tree.link(root, "a/link", assert(tree.at(root, "a"))) == nil)
+      local copy <close> = assert(tree.copy(source, assert(tree.create(root, "a/b/file"))))
+      assert(copy:step())
+      assert(tree.list(root))
+      assert(tree.read(root, "a/b/file"))
+      local done, err
+      repeat
+        done, err = tree.remove(root, "a")
+      until done ~= false
+      assert(done, err)
+    end
+  end },
+  { "a process of somebody else's", { lua = 0, kernel = 0 }, function ()
+    local core = require "firecracker.core"
+    return function ()
+      local process <close> = assert(core.process.adopt(1))
+      assert(process:poll() == nil)
+    end
+  end },
   { "a pseudo-terminal", { lua = 2, kernel = 1 }, function ()
     local files = require "firecracker.core".files
     return function ()

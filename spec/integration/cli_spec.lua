@@ -184,7 +184,7 @@ end)]] }
       "fclua: fcinit.SetupNetwork: --tap-device: no interface 'nowhere0' on this host\n" ..
       "  hint    ip tuntap add mode tap nowhere0" },
     ["too many processors"] = { "--ncpus 99", "fclua: --ncpus: 1 to 32 expected, got 99" },
-    ["a jailer"] = { "--jailer j", "fclua: --jailer: not supported by this version (0.1.0)" },
+    ["a jailer"] = { "--jailer j", "fclua: --uid is required" },
     ["a flow that is not there"] = { "./nowhere.lua", "fclua: ./nowhere.lua: No such file or directory" },
   } do
     it("refuses " .. name .. " with 2", function ()

@@ -106,12 +106,16 @@ local FLAGS <const> = {
   { "--id", "NAME", "the machine's name", field = "id" },
   { "--socket-path", "PATH", "the API's socket", also = "-s", field = "vmm.socket_path" },
   { "--exec-file", "PATH", "the firecracker program", also = "--firecracker-binary", field = "vmm.binary" },
-  { "--jailer", "PATH", later = true },
-  { "--uid", "N", later = true },
-  { "--gid", "N", later = true },
-  { "--node", "N", later = true },
-  { "--chroot-base-dir", "PATH", later = true },
-  { "--daemonize", nil, later = true },
+  { "--jailer", "PATH", "run the VMM by this jailer; needs --uid and --gid", field = "jailer.jailer_binary" },
+  { "--uid", "N", "the jailed VMM's user", field = "jailer.uid", convert = integer },
+  { "--gid", "N", "its group", field = "jailer.gid", convert = integer },
+  { "--node", "N", "the NUMA node it is kept to", field = "jailer.numa_node", convert = integer },
+  { "--chroot-base-dir", "PATH", "where jails are made", field = "jailer.chroot_base_dir" },
+  { "--daemonize", nil, "detach the jailed VMM; without a console", field = "jailer.daemonize",
+    put = function (config)
+      config.jailer = config.jailer or {}
+      config.jailer.daemonize = true
+    end },
 }
 
 -- The key under which argparse keeps its value.

@@ -220,7 +220,9 @@ local function make (fc, options, self)
     return nil, err
   end
   config.log = function (event) self:event(event) end
-  config.console = function (bytes) self:write(bytes) end
+  if not (config.jailer and config.jailer.daemonize) then
+    config.console = function (bytes) self:write(bytes) end
+  end
   return fc.new(config, flow)
 end
 

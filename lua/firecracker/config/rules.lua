@@ -238,6 +238,34 @@ function rules.metadata_address (address)
   end
 end
 
+--- Values of cgroup files: `file = value`, or a list of `"file=value"`. The jailer takes no value with "=".
+-- @tparam table list
+function rules.cgroups (list)
+  for key, value in pairs(list) do
+    local file, text, at = key, value, ("[%q]"):format(key)
+    if math.type(key) == "integer" then
+      at = ("[%d]"):format(key)
+      file, text = tostring(value):match "^([^=]*)=(.*)$"
+    end
+    if not file or not file:find "^%l[%w_]*%.[%w_.-]+$" or file:find("..", 1, true) then
+      return at, ("the name of a cgroup's file expected, as cpu.weight, got '%s'"):format(file or value)
+    elseif math.type(text) ~= "integer" and (type(text) ~= "string" or not text:find "^[^=%c]+$") then
+      return at, ("a number or a text without '=' expected, got %s"):format(type(text) == "string" and ("'%s'"):format(text)
+        or type(text))
+    end
+  end
+end
+
+--- A path below a hierarchy of cgroups: relative, without "." and "..".
+-- @tparam string path
+function rules.cgroup_path (path)
+  for part in (path .. "/"):gmatch "(.-)/" do
+    if part == "" or part == "." or part == ".." or part:find "%c" then
+      return "", ("a relative path without '.' and '..' expected, got '%s'"):format(path)
+    end
+  end
+end
+
 local function parsed (verb, text)
   return require("firecracker.network.address")[verb](text)
 end

@@ -186,6 +186,10 @@ end)
 
 --- Make the log and metrics files and FIFOs, which must exist before the VMM opens them.
 fcinit.create_log_files = handler.new("fcinit.CreateLogFilesHandler", function (vm)
+  local made, problem = vm:own_directory()   -- in a jailed machine's flow this step comes first
+  if not made then
+    return nil, problem
+  end
   for _, section in ipairs { "logger", "metrics" } do
     local ok, err = true, nil
     if vm.config[section] then
@@ -194,6 +198,14 @@ fcinit.create_log_files = handler.new("fcinit.CreateLogFilesHandler", function (
     if not ok then
       return nil, err
     end
+  end
+end)
+
+--- Bring the files that the configuration names into the machine's jail; nothing without one. `fc.jail.naive` puts it
+-- before fcinit.StartVMM.
+fcinit.link_files = handler.new("fcinit.LinkFilesToRootFS", function (vm)
+  if vm.config.jailer then
+    return require("firecracker.launch.staging").link_files(vm)
   end
 end)
 

@@ -80,6 +80,15 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
   return check_release(config)
 end)
 
+--- A jailed start has what it needs: capabilities, programs, directories, cgroups.
+validate.jailer_cfg = handler.new("validate.JailerCfg", function (vm)
+  if vm.config.jailer then
+    return require("firecracker.launch.jail_check").run(vm)
+  end
+  return true
+end)
+
+--- No two interfaces share a tap.
 --- The snapshot's files are there, its manifest fits this host and what the configuration says beside it, and the VMM's
 -- release has what is asked for.
 validate.load_snapshot_cfg = handler.new("validate.LoadSnapshotCfg", function (vm)

@@ -6,6 +6,7 @@ local console = require "firecracker.launch.console"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
+local program = require "firecracker.launch.program"
 
 local files = core.files
 local direct = {}
@@ -22,25 +23,25 @@ local SUN_PATH <const> = 107   -- bytes of a path that fit into a socket address
 -- @return[2] nil
 -- @treturn[2] err code "spawn", with a hint
 function direct.find (config)
-  local hint = "set config.vmm.binary or $FIRECRACKER, or put firecracker on PATH"
-  local named = config.vmm.binary or os.getenv "FIRECRACKER"
-  named = named and named ~= "" and named or "firecracker"
-  if named:find "/" then
-    local ok, err = files.access(named, "x")
-    if ok then
-      return files.absolute(named)
-    end
-    return nil, errors.new { code = "spawn", message = "cannot run the VMM: " .. err.message, errno = err.errno,
-                             path = named, hint = hint }
+  return program.find(config.vmm.binary, "FIRECRACKER", "firecracker", "the VMM",
+    "set config.vmm.binary or $FIRECRACKER, or put firecracker on PATH")
+end
+
+--- What Firecracker is told on its command line, but for its id.
+-- @tparam table vm
+-- @tparam table paths as the VMM sees them: `socket`, `log`, `filter`
+-- @tparam[opt={}] {string,...} more arguments, before those of the configuration
+-- @treturn {string,...}
+function direct.arguments (vm, paths, more)
+  local config = vm.config.vmm
+  local argv = { "--api-sock", paths.socket, "--log-path", paths.log, "--level", "Warning" }
+  if paths.filter then
+    table.move({ "--seccomp-filter", paths.filter }, 1, 2, #argv + 1, argv)
+  elseif config.no_seccomp then
+    argv[#argv + 1] = "--no-seccomp"
   end
-  for directory in (os.getenv "PATH" or ""):gmatch "[^:]+" do
-    local path = directory .. "/" .. named
-    local look = files.look(path)
-    if look and look.type ~= "directory" and files.access(path, "x") then
-      return files.absolute(path)
-    end
-  end
-  return nil, errors.new { code = "spawn", message = named .. " is not on PATH", hint = hint }
+  table.move(more or {}, 1, #(more or {}), #argv + 1, argv)
+  return table.move(config.arguments, 1, #config.arguments, #argv + 1, argv)
 end
 
 --- The command line. The socket's default is named relative to the working directory, so that a deep run directory
@@ -51,17 +52,10 @@ end
 -- @treturn {string,...} argv
 function direct.command (vm, binary, more)
   local config = vm.config.vmm
-  local argv = {
-    binary, "--id", vm.id, "--api-sock", config.socket_path or SOCKET_NAME,
-    "--log-path", vm.vmm_log_path or ("%s/%s/vmm.log"):format(vm.config.run_dir, vm.id), "--level", "Warning",
-  }
-  if config.seccomp_filter then
-    table.move({ "--seccomp-filter", config.seccomp_filter }, 1, 2, #argv + 1, argv)
-  elseif config.no_seccomp then
-    argv[#argv + 1] = "--no-seccomp"
-  end
-  table.move(more or {}, 1, #(more or {}), #argv + 1, argv)
-  return table.move(config.arguments, 1, #config.arguments, #argv + 1, argv)
+  local arguments = direct.arguments(vm, { socket = config.socket_path or SOCKET_NAME,
+    log = vm.vmm_log_path or ("%s/%s/vmm.log"):format(vm.config.run_dir, vm.id),
+    filter = config.seccomp_filter }, more)
+  return table.move(arguments, 1, #arguments, 4, { binary, "--id", vm.id })
 end
 
 local function environment_list (environment)
@@ -104,8 +98,12 @@ local function prepare_socket (vm)
   return path:match "^(.*)/([^/]+)$"
 end
 
--- Standard input, output and error; each a descriptor to be closed once the VMM has it.
-local function open_stdio (vm)
+--- Open standard input, output and error; each a descriptor to be closed once the VMM has it.
+-- @tparam table vm
+-- @treturn[1] {fd,fd,fd}
+-- @return[2] nil
+-- @treturn[2] err
+function direct.open_stdio (vm)
   local stdio, err = {}
   stdio[1], err = files.open("/dev/null", "r+")
   if stdio[1] then
@@ -120,10 +118,16 @@ local function open_stdio (vm)
     end
     err = input
   end
-  return stdio[2] and stdio, err
+  if not stdio[2] then
+    direct.close_all(stdio)
+    return nil, err
+  end
+  return stdio
 end
 
-local function close_all (stdio)
+--- Close what @{open_stdio} opened.
+-- @tparam table stdio
+function direct.close_all (stdio)
   for _, fd in pairs(stdio) do
     fd:close()
   end
@@ -135,7 +139,7 @@ local function spawn (vm, argv, stdio)
     cwd = vm.directory, stdio = stdio, no_file = NO_FILE, kill_when_dropped = vm.config.when_dropped == "kill",
     netns = vm.netns and vm.netns.fd,
   }, core.process.spawn)
-  close_all(stdio)
+  direct.close_all(stdio)
   if not process then
     return nil, errors.new { code = "spawn", message = errors.is(err) and err.message or tostring(err), path = argv[1],
                              errno = errors.is(err) and err.errno or nil }
@@ -169,13 +173,13 @@ function direct.start (vm, more)
   if not ok then
     return nil, err
   end
-  stdio, err = open_stdio(vm)
+  stdio, err = direct.open_stdio(vm)
   if not stdio then
     return nil, err
   end
   vm.socket_watch, err = core.watch.open(directory, name)   -- last: our own files are not what it is to tell of
   if not vm.socket_watch then
-    close_all(stdio)
+    direct.close_all(stdio)
     return nil, err
   end
   local argv = direct.command(vm, binary, more)

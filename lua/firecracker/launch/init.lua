@@ -1,5 +1,4 @@
---- The ways to start a VMM. Each has `find(config)`, `command(vm, binary [, arguments])`, `start(vm [, arguments])`
--- and `await(vm)`.
+--- The ways to start a VMM. Each has `find(config)`, `start(vm [, arguments])` and `await(vm)`.
 -- @module firecracker.launch
 
 local direct = require "firecracker.launch.direct"
@@ -15,7 +14,7 @@ end
 
 --- The command line that starts a machine's VMM; nothing is started or made.
 -- @tparam table settings configuration
--- @treturn[1] {string,...} argv
+-- @treturn[1] {string,...} argv; of a jailed machine with `root` and `staging`, see @{firecracker.launch.command}
 -- @return[2] nil
 -- @treturn[2] err code "spawn": the program is not there
 function launch.command (settings)
@@ -23,13 +22,15 @@ function launch.command (settings)
   if not vm then
     return nil, err
   end
-  local way = launch.of(vm.config)
+  if vm.config.jailer then
+    return require("firecracker.launch.command").jailed(vm)
+  end
   local binary
-  binary, err = way.find(vm.config)
+  binary, err = direct.find(vm.config)
   if not binary then
     return nil, err
   end
-  return way.command(vm, binary)
+  return direct.command(vm, binary)
 end
 
 return launch

@@ -41,13 +41,13 @@ local outcome_metatable = {
 local function outcome (self, by)
   local exit = process.exit(self) or {}
   return setmetatable({ by = by, exited = exit.exited, signal = exit.signal, unknown = exit.unknown,
-                        undo_errors = self.undo_errors }, outcome_metatable)
+                        reason = exit.reason,                        undo_errors = self.undo_errors }, outcome_metatable)
 end
 
 --- Wait for the VMM's end and clean up after it.
 -- @function vm:wait
 -- @tparam[opt] table options `timeout` in seconds
--- @treturn[1] table `{ exited = status }`, `{ signal = number }` or `{ unknown = true }` (somebody else reaped it);
+-- @treturn[1] table `{ exited = status }`, `{ signal = number }` or `{ unknown = true }` (somebody else reaped it: `reason`);
 -- `undo_errors` when cleaning up failed in part
 -- @return[2] nil
 -- @treturn[2] err code "timeout" or "state"
@@ -113,7 +113,9 @@ local function escalate (self, options)
       return "shutdown"
     end
   end
-  for _, try in ipairs { { "TERM", options.term or timeouts.term }, { "KILL", process.REAP } } do
+  local jailer = self.config.jailer
+  local deaf = jailer and jailer.new_pid_ns   -- the first process of a namespace hears of the signals from outside SIGKILL alone
+  for _, try in ipairs { { "TERM", deaf and 0 or options.term or timeouts.term }, { "KILL", process.REAP } } do
     local signal, seconds = table.unpack(try)
     local ok, err = true, nil
     if seconds > 0 then

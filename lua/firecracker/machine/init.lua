@@ -85,6 +85,12 @@ function machine.new (settings, wanted)
   if not steps then
     return nil, err
   end
+  if checked.jailer then
+    steps = require("firecracker.jail").adapt(steps, checked.jailer.chroot_strategy)
+    if not flow.is(steps) then
+      refuse("config.jailer.chroot_strategy: a flow expected of it, got %s", type(steps))
+    end
+  end
   local id = checked.id
   if not id then
     id, err = files.random_hex(4)
@@ -131,7 +137,7 @@ local FIELDS <const> = {
   closed = true, failed = true, starting = true, settling = true, settled = true, undo_errors = true,
   process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
   vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
-  taps = true, hung = true, readers = true, fifos = true,
+  taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
 }
 
 function metatable.__index (self, key)

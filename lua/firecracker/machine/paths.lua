@@ -63,14 +63,14 @@ function paths.body (vm, section, body)
   end
   local result = setmetatable({}, getmetatable(body))
   for key, value in pairs(body) do
-    local err
+    local seen, err = value, nil
     if fields[key] and key ~= "id" and type(value) == "string" then
-      value, err = vm:vmm_path(value, use_of(fields[key], body), paths.name(section, key, body))
+      seen, err = vm:vmm_path(value, use_of(fields[key], body), paths.name(section, key, body))
     end
-    if err then
+    if seen == nil then
       return nil, err
     end
-    result[key] = value
+    result[key] = seen
   end
   return result
 end

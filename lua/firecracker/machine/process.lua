@@ -27,7 +27,8 @@ function process.exit (self)
   if not self.exit and self.process then
     local how, n = self.process:poll()
     if how then
-      self.exit = how == "exited" and { exited = n } or how == "signaled" and { signal = n } or { unknown = true }
+      self.exit = how == "exited" and { exited = n } or how == "signaled" and { signal = n }
+        or { unknown = true, reason = "whoever reaped it has its exit status" }
       loop.anchor(self.process, nil)
       self:emit { event = "exit", exited = self.exit.exited, signal = self.exit.signal, unknown = self.exit.unknown }
     end
@@ -150,17 +151,27 @@ end
 -- @function vm:exited_error
 -- @treturn table err code "exited", with `exited` or `signal`, and `stderr`
 function process.methods:exited_error ()
-  local exit = process.exit(self)
+  return self:ended_error(process.exit(self))
+end
+
+--- The same of an end that is known.
+-- @function vm:ended_error
+-- @tparam table exit `exited`, `signal` or `unknown`
+-- @tparam[opt="the VMM"] string who ended, unless its last words are the jailer's
+-- @treturn table err
+function process.methods:ended_error (exit, who)
   local words, log, warnings = tail(self.stderr_path), log_words(self)
   local how = exit.exited and "exited with status " .. exit.exited or exit.signal and "was ended by signal " .. exit.signal
     or "ended, and somebody else took its exit status"
+  local jailer = words:match "Jailer error: ([^\n]*)"
   -- its log has for people what standard error has for its developers
-  local last = log:match "Run%w+Error error: ([^\n]*)" or words ~= "" and words:match "[^\n]*$"
+  local last = log:match "Run%w+Error error: ([^\n]*)" or jailer or words ~= "" and words:match "[^\n]*$"
     or last_warning(log, warnings)
   words = words ~= "" and words or log
   return errors.new {
     code = "exited", exited = exit.exited, signal = exit.signal, stderr = words ~= "" and words or nil,
-    message = ("the VMM %s%s"):format(how, last ~= "" and ": " .. last or ""), hint = self.hung,
+    message = ("%s %s%s"):format(jailer and "the jailer" or who or "the VMM", how, last ~= "" and ": " .. last or ""),
+    hint = self.hung,
   }
 end
 
