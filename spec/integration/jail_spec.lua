@@ -235,10 +235,11 @@ describe("#kvm #root a jailed machine", function ()
       assert(vm:stop())
       assert.is_nil(files.look(point .. "/" .. leaks.links))
     end
-    local vm = assert(fc.boot(jails.config("idle", { numa_node = 0, daemonize = true })))
-    assert.matches(":cpuset:/firecracker/" .. vm.id, bed.read(("/proc/%d/cgroup"):format(vm.pid)))
+    local vm = assert(fc.boot(jails.config("idle", { numa_node = 0, daemonize = true, parent_cgroup = leaks.links })))
+    assert.matches(":cpuset:/" .. leaks.links .. "/" .. vm.id, bed.read(("/proc/%d/cgroup"):format(vm.pid)))
     assert(vm:stop())
-    vm = assert(fc.boot(jails.config("idle", { cgroups = { ["cpuset.cpus"] = "0" } })))   -- its memory is filled in
+    -- its memory is filled in
+    vm = assert(fc.boot(jails.config("idle", { cgroups = { ["cpuset.cpus"] = "0" }, parent_cgroup = leaks.links })))
     assert(vm:close())
   end)
 
@@ -400,12 +401,13 @@ describe("#kvm #root a jailed machine", function ()
     if not point then
       words = words:gsub("%-%-node 0 ", "")
     end
-    local out, status = sh(("scripts/fclua run --kernel %s %s"):format(bed.guest "hello", words))
+    local out, status = sh(("scripts/fclua run --kernel %s %s --id %sa"):format(bed.guest "hello", words, leaks.links))
     assert.equal(0, status, out)
     assert.matches("hello from the guest", out)
     out, status = sh(("scripts/fclua run --kernel %s %s --daemonize"):format(bed.guest "hello", words))
     assert.equal(0, status, out)
     assert.is_nil(out:find("hello from", 1, true))
+    assert.equal("", (sh(("find /sys/fs/cgroup -name '%sa'"):format(leaks.links))))
     out, status = sh(("scripts/fclua run --kernel %s %s --id a_b"):format(bed.guest "hello", words))
     assert.equal(2, status)
     assert.matches("%-%-id: letters", out)

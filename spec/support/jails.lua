@@ -78,7 +78,11 @@ function jails.check (before_each, after_each, setup, teardown)
   end)
   leaks.check(before_each, after_each, teardown)
   before_each(function () before = jails.tree(jails.base, jails.files) end)
-  after_each(function () luassert.equal(before, jails.tree(jails.base, jails.files)) end)
+  after_each(function ()
+    luassert.equal(before, jails.tree(jails.base, jails.files))
+    local mounts = bed.read "/proc/self/mountinfo"
+    luassert.is_nil(mounts:find(jails.base, 1, true) or mounts:find(jails.files, 1, true))
+  end)
   teardown(function () sh(("rm -rf %s %s"):format(sh.quote(jails.base), sh.quote(jails.files))) end)
 end
 

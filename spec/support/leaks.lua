@@ -1,5 +1,5 @@
 -- What must be the same before and after every integration spec: child processes, descriptors, run directory, mounts,
--- links, cgroups named after the VMM (others come and go by themselves). In a describe block:
+-- links, cgroups of the specs' own names (others come and go by themselves). In a describe block:
 --
 --   leaks.check(before_each, after_each, teardown)
 
@@ -33,18 +33,19 @@ ls -l /proc/$pid/fd 2>/dev/null | sed -n 's/.* \([0-9]*\) -> \(.*\)/\1 \2/p' | s
 section run_dir
 find '%s' -mindepth 1 2>/dev/null | sort
 section mounts
-cut -d' ' -f5 /proc/$pid/mountinfo | sort
+cut -d' ' -f5 /proc/$pid/mountinfo | grep -v -e '^/run/netns/fc' -e '/firecracker-lua-spec-' -e '/tmp\.' | sort   # nor those
+cut -d' ' -f5 /proc/$pid/mountinfo | grep '%s' | sort
 section links
 ls /sys/class/net | grep -v '^fc'   # those of other runs
 ls /sys/class/net | grep '^%s'
 section cgroups
-find /sys/fs/cgroup -maxdepth 5 -type d -path '*firecracker*' 2>/dev/null | sort
+find /sys/fs/cgroup -maxdepth 5 -type d -path '*%s*' 2>/dev/null | sort
 ]]
 
 local function snapshot ()
   local path = os.tmpname()
   -- to a file: a pipe would be a descriptor of ours
-  os.execute(("{ %s } >%s"):format(COMMAND:format(own_pid(), leaks.run_dir, leaks.links), path))
+  os.execute(("{ %s } >%s"):format(COMMAND:format(own_pid(), leaks.run_dir, leaks.run_dir, leaks.links, leaks.links), path))
   local file <close> = assert(io.open(path))
   local sections, name = {}, nil
   for line in file:lines() do
