@@ -386,9 +386,14 @@ describe("config.check refuses", function ()
     end)
   end
 
-  for _, section in ipairs { "via" } do
-    it("by name, what a later release brings: " .. section, function ()
-      assert.equal(("config.%s: not supported by this version (0.1.0)"):format(section), (refusal { [section] = {} }))
+  for text, t in pairs {
+    ["via: unknown key; it is an option: fc.boot(config, { via = … })"] = { via = "config_file" },
+    ["jailer.id: unknown key; it is config.id"] = { jailer = { uid = 1, gid = 1, id = "a" } },
+    ["jailer.exec_file: unknown key; it is config.vmm.binary"] = { jailer = { uid = 1, gid = 1, exec_file = "/f" } },
+    ["jailer.cgroup_args: unknown key; it is config.jailer.cgroups"] = { jailer = { uid = 1, gid = 1, cgroup_args = {} } },
+  } do
+    it("by its name here, what others call so: " .. text:match "^[^:]*", function ()
+      assert.equal("config." .. text, (refusal(t)))
     end)
   end
 
