@@ -73,9 +73,7 @@ local function host_path (vm, section, id, there)
   return given and given.path_on_host or known[id] or there and from_vmm(vm, there)
 end
 
----------------------------------------------------------------------------------------------------
--- Before
----------------------------------------------------------------------------------------------------
+-- Before ------------------------------------------------------------------------------------------------------------
 
 local function check_sections (config)
   for _, name in ipairs(REFUSED) do
@@ -345,9 +343,7 @@ function load.check (vm)
   return ok, err
 end
 
----------------------------------------------------------------------------------------------------
--- The load
----------------------------------------------------------------------------------------------------
+-- The load ----------------------------------------------------------------------------------------------------------
 
 -- A socket that nobody serves is what a VMM left behind; the one to come could not bind.
 local function claim_vsock (path)
