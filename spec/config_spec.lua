@@ -379,7 +379,7 @@ describe("config.check refuses", function ()
     end)
   end
 
-  for _, address in ipairs { "169.254.0.255", "169.254.255.0", "169.254.1.256", "169.253.1.1", "169.254.1", "169.254.1.1.1", "x" } do
+  for _, address in ipairs { "169.254.0.255", "169.254.255.0", "169.254.1.256", "169.253.1.1", "169.254.1", "169.254.1.1.1", "169.254.170.02", "x" } do
     it("the metadata address " .. address, function ()
       assert.equal(("config.mmds_config.ipv4_address: an address from 169.254.1.0 to 169.254.254.255 expected, got '%s'"):format(address),
         (refusal { mmds_config = { network_interfaces = { "eth0" }, ipv4_address = address } }))

@@ -192,7 +192,7 @@ describe("a stream", function ()
   end)
 
   it("is read by its descriptor in a loop of another's, and in cqueues", function ()
-    local cqueues, uv = require "cqueues", require "luv"
+    local cqueues, uv = require "cqueues", require "spec.support.luv"
     fc.loop:pollfd()
     with_pair(function (a, b)
       local got, poll = {}, uv.new_poll(a:fd())

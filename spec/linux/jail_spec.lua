@@ -81,7 +81,7 @@ describe("#linux #root a jailed guest", function ()
   end)
 
   it("is ended by the kernel when it takes more memory than its limit, and cleaned up", function ()
-    local settings = config { cgroups = { "memory.max=60M" }, parent_cgroup = "fcspec/below", daemonize = true }
+    local settings = config { cgroups = { "memory.max=24M" }, parent_cgroup = "fcspec/below", daemonize = true }
     if not has_controllers() then
       return pending "no cgroup version 2 with memory here"
     end

@@ -103,7 +103,7 @@ describe("#kvm requests inside another event loop", function ()
   end)
 
   describe("luv", function ()
-    local uv = require "luv"
+    local uv = require "spec.support.luv"
 
     it("run side by side as tasks, started from its callbacks, and its own timers go on", function ()
       local vms <close> = boot_all()
