@@ -283,7 +283,9 @@ describe("#kvm #root a jailed machine", function ()
       local vm, err = fc.boot(jails.config("idle", mode, { vmm = { arguments = { "--no-such-flag" } } }))
       assert.is_nil(vm, name)
       assert.equal("exited", err.code, name)
-      assert.equal(153, err.exited, name)
+      if err.exited or not (mode.daemonize or mode.new_pid_ns) then   -- else its parent may have taken its status before we held it
+        assert.equal(153, err.exited, name)
+      end
     end
   end)
 
