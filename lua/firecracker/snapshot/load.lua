@@ -15,7 +15,7 @@ local process = require "firecracker.machine.process"
 local release = require "firecracker.release"
 local writers = require "firecracker.snapshot.writers"
 
-local files = core.files
+local files, refuse = core.files, errors.config
 local load = {}
 
 local PATIENCE <const> = 2   -- seconds that a VMM may take to end after it has refused a snapshot
@@ -31,10 +31,6 @@ local DEVICES <const> = {
     other = { host_dev_name = true, rx_rate_limiter = true, tx_rate_limiter = true } },
   { section = "pmem", id = "id", other = { rate_limiter = true }, patch = "patch_pmem" },
 }
-
-local function refuse (field, message, ...)
-  return nil, errors.new { code = "config", field = field, message = ("config.%s: %s"):format(field, message:format(...)) }
-end
 
 local function incompatible (field, message, ...)
   return nil, errors.new { code = "snapshot", field = field, message = message:format(...), hint = IGNORE }
