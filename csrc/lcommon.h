@@ -31,6 +31,8 @@ typedef struct { int fd; } fc_fd_box;   /* -1: closed */
 
 /* Push nil and an error object made of err; returns 2. */
 int fc_fail (lua_State *L, const fc_error *err);
+/* Push true, or nil and an error object where rc is negative. */
+int fc_result (lua_State *L, int rc, const fc_error *err);
 /* Push an error object made of err. */
 void fc_push_error (lua_State *L, const fc_error *err);
 

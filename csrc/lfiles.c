@@ -30,14 +30,6 @@ fc_buffer *fc_new_scratch (lua_State *L) {
   return b;
 }
 
-/* True, or nil and the error. */
-static int result (lua_State *L, int rc, const fc_error *err) {
-  if (rc < 0)
-    return fc_fail(L, err);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
 /***
 Make a directory with exactly this mode; one that exists is an error.
 @function files.mkdir
@@ -50,7 +42,7 @@ Make a directory with exactly this mode; one that exists is an error.
 */
 static int files_mkdir (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_mkdir(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0700), &err), &err);
+  return fc_result(L, fc_files_mkdir(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0700), &err), &err);
 }
 
 /***
@@ -63,7 +55,7 @@ Make a directory and those above it where missing; one that exists must be ours 
 */
 static int files_mkdir_private (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_mkdir_private(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_mkdir_private(luaL_checkstring(L, 1), &err), &err);
 }
 
 /***
@@ -78,7 +70,7 @@ Make a FIFO; a name that exists is an error.
 */
 static int files_mkfifo (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_mkfifo(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
+  return fc_result(L, fc_files_mkfifo(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
 }
 
 /***
@@ -92,7 +84,7 @@ Make an empty file; a name that exists is an error.
 */
 static int files_create (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_create(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
+  return fc_result(L, fc_files_create(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
 }
 
 /***
@@ -190,7 +182,7 @@ Remove a name that is no directory; one that is gone is no error.
 */
 static int files_unlink (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_unlink(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_unlink(luaL_checkstring(L, 1), &err), &err);
 }
 
 /***
@@ -204,7 +196,7 @@ Remove a directory and the plain entries in it, following no link. A directory i
 */
 static int files_remove_directory (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_remove_directory(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_remove_directory(luaL_checkstring(L, 1), &err), &err);
 }
 
 /***
@@ -345,7 +337,7 @@ Make a symbolic link; a name that exists is an error.
 static int files_symlink (lua_State *L) {
   const char *target = luaL_checkstring(L, 1);
   fc_error err;
-  return result(L, fc_files_symlink(target, luaL_checkstring(L, 2), &err), &err);
+  return fc_result(L, fc_files_symlink(target, luaL_checkstring(L, 2), &err), &err);
 }
 
 /***
@@ -364,7 +356,7 @@ static int files_access (lua_State *L) {
   luaL_argcheck(L, letters[strspn(letters, "rwx")] == '\0', 2, "letters of \"rwx\" expected");
   int mode = (strchr(letters, 'r') ? R_OK : 0) | (strchr(letters, 'w') ? W_OK : 0) | (strchr(letters, 'x') ? X_OK : 0);
   fc_error err;
-  return result(L, fc_files_access(path, mode, &err), &err);
+  return fc_result(L, fc_files_access(path, mode, &err), &err);
 }
 
 /***
@@ -431,7 +423,7 @@ Have a file or directory, whatever of it is not there yet, written to the disk.
 */
 static int files_sync (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_sync(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_sync(luaL_checkstring(L, 1), &err), &err);
 }
 
 fc_sparse *fc_new_copy (lua_State *L) {

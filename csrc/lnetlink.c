@@ -20,14 +20,6 @@ static fc_netlink *check_netlink (lua_State *L) {
   return n;
 }
 
-/* True, or nil and the error. */
-static int result (lua_State *L, int rc, const fc_error *err) {
-  if (rc < 0)
-    return fc_fail(L, err);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
 /* A list of the rows of a buffer, each `size` bytes, or nil and the error. */
 static int list (lua_State *L, int rc, const fc_buffer *rows, size_t size, const fc_column *columns,
                  const fc_error *err) {
@@ -137,7 +129,7 @@ static int netlink_add_tap (lua_State *L) {
   fc_tap tap = {.owner = -1, .group = -1, .link = FC_LINK_CHANGE};
   fc_read_fields(L, 2, fields, &tap);
   fc_error err;
-  return result(L, fc_tap_create(n, &tap, &err), &err);
+  return fc_result(L, fc_tap_create(n, &tap, &err), &err);
 }
 
 /***
@@ -165,7 +157,7 @@ static int netlink_add_link (lua_State *L) {
   if ((strcmp(link.kind, "veth") == 0) != (link.peer != NULL))
     return refuse(L, "peer: needed for a veth, and for nothing else");
   fc_error err;
-  return result(L, fc_netlink_add_link(n, &link, &err), &err);
+  return fc_result(L, fc_netlink_add_link(n, &link, &err), &err);
 }
 
 /***
@@ -187,7 +179,7 @@ static int netlink_set_link (lua_State *L) {
   fc_link_change change = FC_LINK_CHANGE;
   fc_read_fields(L, 3, fields, &change);
   fc_error err;
-  return result(L, fc_netlink_set_link(n, name, &change, &err), &err);
+  return fc_result(L, fc_netlink_set_link(n, name, &change, &err), &err);
 }
 
 /***
@@ -201,7 +193,7 @@ Delete a link.
 static int netlink_delete_link (lua_State *L) {
   fc_netlink *n = check_netlink(L);
   fc_error err;
-  return result(L, fc_netlink_delete_link(n, fc_check_link(L, 2, "link"), &err), &err);
+  return fc_result(L, fc_netlink_delete_link(n, fc_check_link(L, 2, "link"), &err), &err);
 }
 
 /***
@@ -277,7 +269,7 @@ static int netlink_add_address (lua_State *L) {
   if (!lua_isnoneornil(L, 4))
     fc_read_fields(L, 4, fields, &change);
   fc_error err;
-  return result(L, fc_netlink_add_address(n, link, &change, &err), &err);
+  return fc_result(L, fc_netlink_add_address(n, link, &change, &err), &err);
 }
 
 /***
@@ -295,7 +287,7 @@ static int netlink_delete_address (lua_State *L) {
   fc_address a;
   check_block(L, 3, "address", &a);
   fc_error err;
-  return result(L, fc_netlink_delete_address(n, link, &a, &err), &err);
+  return fc_result(L, fc_netlink_delete_address(n, link, &a, &err), &err);
 }
 
 /***
@@ -350,7 +342,7 @@ static int netlink_add_route (lua_State *L) {
   fc_route_change route;
   read_route(L, &route, true);
   fc_error err;
-  return result(L, fc_netlink_add_route(n, &route, &err), &err);
+  return fc_result(L, fc_netlink_add_route(n, &route, &err), &err);
 }
 
 /***
@@ -366,7 +358,7 @@ static int netlink_delete_route (lua_State *L) {
   fc_route_change route;
   read_route(L, &route, false);
   fc_error err;
-  return result(L, fc_netlink_delete_route(n, &route, &err), &err);
+  return fc_result(L, fc_netlink_delete_route(n, &route, &err), &err);
 }
 
 /***
@@ -422,7 +414,7 @@ static int netlink_add_neighbour (lua_State *L) {
   fc_neighbour_change neighbour;
   read_neighbour(L, &neighbour, true);
   fc_error err;
-  return result(L, fc_netlink_add_neighbour(n, &neighbour, &err), &err);
+  return fc_result(L, fc_netlink_add_neighbour(n, &neighbour, &err), &err);
 }
 
 /***
@@ -438,7 +430,7 @@ static int netlink_delete_neighbour (lua_State *L) {
   fc_neighbour_change neighbour;
   read_neighbour(L, &neighbour, false);
   fc_error err;
-  return result(L, fc_netlink_delete_neighbour(n, &neighbour, &err), &err);
+  return fc_result(L, fc_netlink_delete_neighbour(n, &neighbour, &err), &err);
 }
 
 /***
@@ -474,7 +466,7 @@ Give a link the ingress queueing discipline that redirects need.
 static int netlink_add_ingress (lua_State *L) {
   fc_netlink *n = check_netlink(L);
   fc_error err;
-  return result(L, fc_netlink_add_ingress(n, fc_check_link(L, 2, "link"), &err), &err);
+  return fc_result(L, fc_netlink_add_ingress(n, fc_check_link(L, 2, "link"), &err), &err);
 }
 
 /***
@@ -488,7 +480,7 @@ Take it away, the redirects with it.
 static int netlink_delete_ingress (lua_State *L) {
   fc_netlink *n = check_netlink(L);
   fc_error err;
-  return result(L, fc_netlink_delete_ingress(n, fc_check_link(L, 2, "link"), &err), &err);
+  return fc_result(L, fc_netlink_delete_ingress(n, fc_check_link(L, 2, "link"), &err), &err);
 }
 
 /***
@@ -504,7 +496,7 @@ static int netlink_add_redirect (lua_State *L) {
   fc_netlink *n = check_netlink(L);
   const char *from = fc_check_link(L, 2, "from"), *to = fc_check_link(L, 3, "to");
   fc_error err;
-  return result(L, fc_netlink_add_redirect(n, from, to, &err), &err);
+  return fc_result(L, fc_netlink_add_redirect(n, from, to, &err), &err);
 }
 
 /***
@@ -545,7 +537,7 @@ static int netlink_sysctl (lua_State *L) {
   fc_error err;
   int rc = fc_netlink_sysctl(n, key, wanted, value, sizeof value, &err);
   if (rc < 0 || wanted)
-    return result(L, rc, &err);
+    return fc_result(L, rc, &err);
   lua_pushstring(L, value);
   return 1;
 }
