@@ -162,6 +162,7 @@ build = {
         "csrc/lprocess.c",
         "csrc/lreactor.c",
         "csrc/lsignals.c",
+        "csrc/lsparse.c",
         "csrc/lstream.c",
         "csrc/lterminal.c",
         "csrc/ltree.c",
