@@ -386,12 +386,6 @@ describe("config.check refuses", function ()
     end)
   end
 
-  for _, section in ipairs { "via" } do
-    it("by name, what a later release brings: " .. section, function ()
-      assert.equal(("config.%s: not supported by this version (0.1.0)"):format(section), (refusal { [section] = {} }))
-    end)
-  end
-
   local other = require("firecracker.host").arch() == "x86" and "arm" or "x86"
   for text, t in pairs {
     ["balloon.amount_mib: at most machine_config.mem_size_mib (128) expected, got 129"] =

@@ -3,7 +3,6 @@
 -- @module firecracker.cli.flags
 
 local errors = require "firecracker.errors"
-local version = require "firecracker.version"
 
 local flags = {}
 
@@ -32,7 +31,6 @@ end
 --   put      puts the value where more than a copy is needed; returns `nil, what is wrong`
 --   convert  makes the value of the word
 --   many     may be given more than once; `put` gets each
---   later    known, but of a later release
 local FLAGS <const> = {
   { "--kernel", "PATH", "the guest's kernel", field = "boot_source.kernel_image_path" },
   { "--kernel-opts", "TEXT", "its command line", field = "boot_source.boot_args" },
@@ -133,7 +131,7 @@ function flags.define (command)
       option:hidden_name(flag.also)
       text = ("%s (also %s)"):format(text, flag.also)
     end
-    option:description(text):target(flag.key):hidden(flag.later or false):overwrite(false)
+    option:description(text):target(flag.key):overwrite(false)
     if flag[2] then
       option:argname(flag[2])
     end
@@ -175,9 +173,6 @@ function flags.config (options)
   local config = {}
   for _, flag in ipairs(FLAGS) do
     local given = options[flag.key]
-    if given ~= nil and flag.later then
-      return refuse(flag[1], "not supported by this version (%s)", version.string)
-    end
     for i, word in ipairs(flag.many and given or { given }) do
       local problem = put(config, flag, word, i)
       if problem then

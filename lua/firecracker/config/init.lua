@@ -9,7 +9,6 @@ local lazy = require "firecracker.lazy"
 local rules = require "firecracker.config.rules"
 local schema = require "firecracker.config.schema"
 local values = require "firecracker.config.values"
-local version = require "firecracker.version"
 
 local text = lazy "firecracker.text"
 
@@ -94,9 +93,7 @@ end })
 local function suggest (key, fields)
   local names = {}
   for _, field in ipairs(fields) do
-    if not field.later then
-      names[#names + 1] = field.name
-    end
+    names[#names + 1] = field.name
   end
   return text.suggest(key, names)
 end
@@ -263,8 +260,6 @@ function walk (value, field, above, key)
   end
   if value == nil then
     expect(below(above, key), values.expected(field), "nil")
-  elseif field.later then
-    refuse(below(above, key), "not supported by this version (%s)", version.string)
   end
   local arch = field.arch or field.enum_arch and field.enum_arch[value]
   if arch and arch ~= host.arch() then

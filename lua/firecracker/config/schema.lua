@@ -2,7 +2,7 @@
 --
 -- One record for each field:
 --
--- - `name`, `doc`; `later = true`: known, but of a later release of this library
+-- - `name`, `doc`
 -- - `type`: `string`, `boolean`, `integer`, `number` (finite), `path` (made absolute), `program` (a path when it has a
 --   slash, else a name on PATH), `function`, `object` (a table that stays as it is),
 --   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
@@ -247,6 +247,5 @@ return {
     { name = "client", expected = "a function or a table with the methods of a client expected",
       any = { { type = "function" }, { type = "object" } },
       doc = "speaks to the API in the library's stead; a function makes one of the socket's path and options" },
-    { name = "via", later = true },
   },
 }
