@@ -10,7 +10,7 @@ local function set (words)
 end
 
 local TYPES <const> = set "string boolean integer number path program function table list map json object"
-local KEYS <const> = set [[name doc type required default min max max_bytes file enum ignore_case pattern expected
+local KEYS <const> = set [[name doc elsewhere type required default min max max_bytes file enum ignore_case pattern expected
   key_pattern key_expected rules fields item any one flag
   model nullable absent width arch enum_arch since unless removed enum_since deprecated]]
 
@@ -41,8 +41,8 @@ local function each (what, see)
 end
 
 describe("every record of the schema", function ()
-  each("is a known type or alternatives", function (record)
-    return record.any or TYPES[record.type]
+  each("is a known type, alternatives, or elsewhere", function (record)
+    return record.elsewhere or record.any or TYPES[record.type]
   end)
 
   each("uses no word the walker does not know", function (record)
@@ -55,7 +55,7 @@ describe("every record of the schema", function ()
   end)
 
   each("is documented where it has a name", function (record)
-    return not record.name or record.doc
+    return not record.name or record.elsewhere or record.doc
   end)
 
   each("says in words what its pattern asks for", function (record)

@@ -379,10 +379,21 @@ describe("config.check refuses", function ()
     end)
   end
 
-  for _, address in ipairs { "169.254.0.255", "169.254.255.0", "169.254.1.256", "169.253.1.1", "169.254.1", "169.254.1.1.1", "x" } do
+  for _, address in ipairs { "169.254.0.255", "169.254.255.0", "169.254.1.256", "169.253.1.1", "169.254.1", "169.254.1.1.1", "169.254.170.02", "x" } do
     it("the metadata address " .. address, function ()
       assert.equal(("config.mmds_config.ipv4_address: an address from 169.254.1.0 to 169.254.254.255 expected, got '%s'"):format(address),
         (refusal { mmds_config = { network_interfaces = { "eth0" }, ipv4_address = address } }))
+    end)
+  end
+
+  for text, t in pairs {
+    ["via: unknown key; it is an option: fc.boot(config, { via = … })"] = { via = "config_file" },
+    ["jailer.id: unknown key; it is config.id"] = { jailer = { uid = 1, gid = 1, id = "a" } },
+    ["jailer.exec_file: unknown key; it is config.vmm.binary"] = { jailer = { uid = 1, gid = 1, exec_file = "/f" } },
+    ["jailer.cgroup_args: unknown key; it is config.jailer.cgroups"] = { jailer = { uid = 1, gid = 1, cgroup_args = {} } },
+  } do
+    it("by its name here, what others call so: " .. text:match "^[^:]*", function ()
+      assert.equal("config." .. text, (refusal(t)))
     end)
   end
 

@@ -200,13 +200,23 @@ static size_t take_reply (char *bytes, size_t size, size_t count, void *data) {
   return fc_buffer_append(&q->reply, bytes, n) < 0 ? 0 : n;
 }
 
+/* Who refuses a request may do so before its body is read, and takes the body for the next request then: its complaint of
+ * that would be the next one's reply. */
+static void leave_unread (fc_http_request *q) {
+  long status = 0;
+  curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &status);
+  if (status >= 400 && q->body.length > 0)
+    curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, 1L);
+}
+
 /* One line of the headers, of an interim reply (100) too; or of a trailer, which ends otherwise. */
 static size_t take_header (char *bytes, size_t size, size_t count, void *data) {
   fc_http_request *q = data;
   size_t n = size * count;
-  if (n > 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
+  if (n > 0 && (bytes[0] == '\r' || bytes[0] == '\n')) {
     q->headers_ended = true;
-  else if (n >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
+    leave_unread(q);
+  } else if (n >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
     q->headers_ended = false;
   return n;
 }
@@ -354,6 +364,7 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   else if (length < EXPECT_LENGTH)
     headers = headers->next;
   curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, headers);
+  curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, 0L);
   if (body) {
     rc = curl_easy_setopt(q->easy, CURLOPT_POST, 1L);
     curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);

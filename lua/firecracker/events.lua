@@ -2,6 +2,7 @@
 -- An event has `event` (its kind), `level`, `id` (the machine's), `time` (seconds of core.now()) and what fits its kind:
 --
 -- - `step` (info): `phase` "begin", "end" or "fail", `name`, `list`, `elapsed` seconds, `err`
+-- - `staging` (debug): a file enters a jail: `path`, `way`, `jail` (its name there); of a copy on the way `done`, `size` bytes
 -- - `spawn` (debug): `pid`, `argv`
 -- - `request` (debug): `operation`, `status`, `elapsed`, `err`; at trace also `body` and `reply`, secrets included
 -- - `warning` (warn): `message`; the VMM's `release` is known to do wrong what `operation` asks for

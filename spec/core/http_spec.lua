@@ -53,7 +53,8 @@ describe("http", function ()
       local log = s:log()
       assert.equal("request 1 GET /machine-config HTTP/1.1 localhost ", log[3])
       assert.matches('^request 1 PUT /a%?b=c HTTP/1%.1 localhost {"x":"', log[4])
-      assert.equal("request 1 PATCH /vm HTTP/1.1 localhost ", log[5])
+      -- who refuses a body may not have read it: what comes next has a connection of its own
+      assert.equal(1, s:count "^request 2 PATCH /vm HTTP/1%.1 localhost $")
     end)
   end)
 

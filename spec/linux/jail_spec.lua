@@ -49,11 +49,19 @@ describe("#linux #root a jailed guest", function ()
     assert.equal(tostring(jails.uid), jails.status(vm.pid, "Uid"):match "%d+")
     assert.equal("2", jails.status(vm.pid, "Seccomp"))
     assert.equal(jails.uid, files.look(drive).uid)
-    if vm.dial then
+    do
       local stream <close> = assert(vm:dial(53))   -- the echo port
       assert(stream:write "echo\n")
       assert.equal("echo\n", stream:read(5))
     end
+    fc.run(function ()
+      local listener <close> = assert(vm:listen(7000))
+      local task = fc.spawn(linux.run, vm, "/init dial 7000 echo out of the jail")
+      local stream <close> = assert(listener:accept { timeout = 120 })
+      assert.equal("out of the jail\n", stream:read "L")
+      stream:close()
+      task:wait()
+    end)
     assert.same({ by = "shutdown", exited = 0 }, vm:shutdown())
     assert.equal(0, files.look(drive).uid)
     local out, status = sh("e2fsck -fn " .. drive)
@@ -81,7 +89,7 @@ describe("#linux #root a jailed guest", function ()
   end)
 
   it("is ended by the kernel when it takes more memory than its limit, and cleaned up", function ()
-    local settings = config { cgroups = { "memory.max=60M" }, parent_cgroup = "fcspec/below", daemonize = true }
+    local settings = config { cgroups = { "memory.max=24M" }, parent_cgroup = "fcspec/below", daemonize = true }
     if not has_controllers() then
       return pending "no cgroup version 2 with memory here"
     end

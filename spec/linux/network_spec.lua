@@ -26,6 +26,7 @@ local function boot (interfaces, more)
     config[key] = value
   end
   local flow = assert(fc.flow "boot"):insert_before("fcinit.StartInstance", function (vm)
+    vm.vsock_path = vm.directory .. "/vsock"
     return vm.api:request("PUT", "/vsock", { guest_cid = 3, uds_path = "vsock" })
   end)
   local vm = assert(fc.boot(config, flow))

@@ -8,7 +8,7 @@ local PATIENCE <const> = { timeout = linux.patience }
 local CONNECTIONS <const>, AT_ONCE <const> = 500, 20
 
 describe("#linux a guest's vsock", function ()
-  local cqueues, uv = require "cqueues", require "luv"    -- before the first spec: what they open once stays
+  local cqueues, uv = require "cqueues", require "spec.support.luv"    -- before the first spec: what they open once stays
 
   setup(function () fc.loop:pollfd() end)    -- makes the timer for other loops, which stays
   linux.check(before_each, after_each, teardown, pending)

@@ -103,15 +103,24 @@ function linux.await (text, pattern)
   end
 end
 
---- Run a shell command in the guest: its output and its exit status, or nil and what is wrong.
-function linux.run (vm, command, seconds)
-  local limit = { timeout = seconds or PATIENCE }
+-- What the command port answers.
+local function answer (vm, command, limit)
   local stream <close>, err = vm:dial(COMMAND_PORT, limit)
-  local text
-  if stream then
-    assert(stream:write(command, "\n"))
-    text, err = stream:read("a", limit)
+  if not stream then
+    return nil, err
   end
+  assert(stream:write(command, "\n"))
+  return stream:read("a", limit)
+end
+
+--- Run a shell command in the guest: its output and its exit status, or nil and what is wrong. A restored guest resets the
+-- connections that come too early: an answer without a byte is none.
+function linux.run (vm, command, seconds)
+  local limit, deadline = { timeout = seconds or PATIENCE }, core.now() + PATIENCE
+  local text, err
+  repeat
+    text, err = answer(vm, command, limit)
+  until text ~= "" or core.now() > deadline
   local output, status = (text or ""):match "^(.*)%[exit (%d+)%]\n$"
   if not output then
     return nil, err and tostring(err) or "the guest's answer has no end: " .. text
@@ -177,23 +186,15 @@ function linux.load (path, data, section, more)
   end)))
 end
 
--- A restored guest resets its connections, also one that is made before it has come to that.
-local function settled (vm)
-  local deadline = core.now() + PATIENCE
-  repeat
-    local output = linux.run(vm, "echo settled")
-    assert(output or core.now() < deadline, "the restored guest does not answer")
-  until output
-  return vm
-end
-
 --- The one guest, as it was when its ports answered, in a machine of its own.
 function linux.restore ()
   linux.need()
   if not snapshot then
     take_snapshot()
   end
-  return settled(linux.load(snapshot.directory .. "/state", snapshot.directory .. "/data"))
+  local vm = linux.load(snapshot.directory .. "/state", snapshot.directory .. "/data")
+  assert(linux.run(vm, "true"))    -- it takes connections from now on
+  return vm
 end
 
 return linux

@@ -93,7 +93,9 @@ end })
 local function suggest (key, fields)
   local names = {}
   for _, field in ipairs(fields) do
-    names[#names + 1] = field.name
+    if not field.elsewhere then
+      names[#names + 1] = field.name
+    end
   end
   return text.suggest(key, names)
 end
@@ -260,6 +262,8 @@ function walk (value, field, above, key)
   end
   if value == nil then
     expect(below(above, key), values.expected(field), "nil")
+  elseif field.elsewhere then
+    refuse(below(above, key), "unknown key; it is %s", field.elsewhere)
   end
   local arch = field.arch or field.enum_arch and field.enum_arch[value]
   if arch and arch ~= host.arch() then

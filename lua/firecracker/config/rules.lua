@@ -232,8 +232,8 @@ end
 -- @tparam string address
 function rules.metadata_address (address)
   local third, fourth = address:match "^169%.254%.(%d%d?%d?)%.(%d%d?%d?)$"
-  third, fourth = tonumber(third), tonumber(fourth)
-  if not third or third < 1 or third > 254 or fourth > 255 then
+  third, fourth = math.tointeger(third), math.tointeger(fourth)
+  if not third or third < 1 or third > 254 or fourth > 255 or address ~= ("169.254.%d.%d"):format(third, fourth) then
     return "", ("an address from 169.254.1.0 to 169.254.254.255 expected, got '%s'"):format(address)
   end
 end

@@ -2,7 +2,7 @@
 --
 -- One record for each field:
 --
--- - `name`, `doc`
+-- - `name`, `doc`; or `elsewhere`: what a field that others have is called here, for the error
 -- - `type`: `string`, `boolean`, `integer`, `number` (finite), `path` (made absolute), `program` (a path when it has a
 --   slash, else a name on PATH), `function`, `object` (a table that stays as it is),
 --   `table` (of `fields`), `list` (of `item`), `map` (string keys, of `item`), `json` (any table that JSON can hold);
@@ -168,6 +168,9 @@ local jailer = {
     doc = "the same for some: kernel, initrd, drives/ID, …" },
   { name = "adopt", type = "boolean", default = false, doc = "use a jail directory that is there" },
   { name = "chroot_strategy", type = "function", doc = "makes the flow of a jailed machine of the flow; absent: fc.jail.naive" },
+  { name = "id", elsewhere = "config.id" },
+  { name = "exec_file", elsewhere = "config.vmm.binary" },
+  { name = "cgroup_args", elsewhere = "config.jailer.cgroups" },
   { name = "stdin", type = "path", doc = "the VMM's standard input; absent: /dev/null" },
   { name = "stdout", type = "path", doc = "its standard output, instead of `console`" },
   { name = "stderr", type = "path", doc = "its standard error; absent: in the machine's run directory" },
@@ -247,5 +250,6 @@ return {
     { name = "client", expected = "a function or a table with the methods of a client expected",
       any = { { type = "function" }, { type = "object" } },
       doc = "speaks to the API in the library's stead; a function makes one of the socket's path and options" },
+    { name = "via", elsewhere = "an option: fc.boot(config, { via = … })" },
   },
 }

@@ -4,7 +4,7 @@
 
 local json = {}
 
---- Marks an object, an array, an integer beyond Lua's.
+-- What marks an object, an array, an integer beyond Lua's.
 json.object, json.array, json.big = { __name = "object" }, { __name = "array" }, { __name = "integer" }
 
 --- The value null.

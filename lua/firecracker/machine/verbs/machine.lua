@@ -98,7 +98,7 @@ end
 -- @treturn[1] table the manifest, which is beside the state as `<snapshot_path>.json`
 -- @return[2] nil
 -- @treturn[2] err
--- @see fc.restore
+-- @see firecracker.restore
 function methods:snapshot (options)
   return require "firecracker.snapshot.create"(self, options)
 end
