@@ -10,10 +10,11 @@ local verbs = {}
 local SUBJECTS <const> = { "machine", "devices", "memory", "metadata" }
 
 --- Methods of a machine.
-verbs.methods = setmetatable({}, { __index = function (_, name)
+verbs.methods = setmetatable({}, { __index = function (methods, name)
   for _, subject in ipairs(SUBJECTS) do
     local method = require("firecracker.machine.verbs." .. subject)[name]
     if method then
+      methods[name] = method
       return method
     end
   end
