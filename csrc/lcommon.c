@@ -26,6 +26,13 @@ int fc_fail (lua_State *L, const fc_error *err) {
   return 2;
 }
 
+int fc_result (lua_State *L, int rc, const fc_error *err) {
+  if (rc < 0)
+    return fc_fail(L, err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 fc_reactor_box *fc_check_reactor (lua_State *L, int argument) {
   fc_reactor_box *box = luaL_checkudata(L, argument, FC_REACTOR_BOX);
   if (strcmp(box->version, FC_VERSION) != 0)

@@ -31,6 +31,8 @@ typedef struct { int fd; } fc_fd_box;   /* -1: closed */
 
 /* Push nil and an error object made of err; returns 2. */
 int fc_fail (lua_State *L, const fc_error *err);
+/* Push true, or nil and an error object where rc is negative. */
+int fc_result (lua_State *L, int rc, const fc_error *err);
 /* Push an error object made of err. */
 void fc_push_error (lua_State *L, const fc_error *err);
 
@@ -48,6 +50,8 @@ fc_fd_box *fc_check_fd (lua_State *L, int argument);
 fc_buffer *fc_new_scratch (lua_State *L);
 /* A closed copy on the stack; see files.copy. */
 fc_sparse *fc_new_copy (lua_State *L);
+/* Add what makes copies to the table on the stack. */
+void fc_add_copies (lua_State *L);
 /* Push a table of what is at a path; see files.look. */
 void fc_push_stat (lua_State *L, const struct stat *st);
 /* Make (once) the metatable `name`; methods go to a table behind __index, metamethods into it. */

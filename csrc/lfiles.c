@@ -1,7 +1,6 @@
 /* lfiles: core.files, what Lua's own library lacks on the file system. @see csrc/sys/files.h */
 #include "lcommon.h"
 #include "sys/files.h"
-#include "sys/sparse.h"
 #include "sys/unix.h"
 
 #include <fcntl.h>
@@ -9,7 +8,6 @@
 #include <unistd.h>
 
 #define SCRATCH_BOX "firecracker.buffer"
-#define COPY_BOX "firecracker.copy"
 
 /***
 Files.
@@ -30,14 +28,6 @@ fc_buffer *fc_new_scratch (lua_State *L) {
   return b;
 }
 
-/* True, or nil and the error. */
-static int result (lua_State *L, int rc, const fc_error *err) {
-  if (rc < 0)
-    return fc_fail(L, err);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
 /***
 Make a directory with exactly this mode; one that exists is an error.
 @function files.mkdir
@@ -50,7 +40,7 @@ Make a directory with exactly this mode; one that exists is an error.
 */
 static int files_mkdir (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_mkdir(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0700), &err), &err);
+  return fc_result(L, fc_files_mkdir(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0700), &err), &err);
 }
 
 /***
@@ -63,7 +53,7 @@ Make a directory and those above it where missing; one that exists must be ours 
 */
 static int files_mkdir_private (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_mkdir_private(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_mkdir_private(luaL_checkstring(L, 1), &err), &err);
 }
 
 /***
@@ -78,7 +68,7 @@ Make a FIFO; a name that exists is an error.
 */
 static int files_mkfifo (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_mkfifo(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
+  return fc_result(L, fc_files_mkfifo(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
 }
 
 /***
@@ -92,7 +82,7 @@ Make an empty file; a name that exists is an error.
 */
 static int files_create (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_create(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
+  return fc_result(L, fc_files_create(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
 }
 
 /***
@@ -190,7 +180,7 @@ Remove a name that is no directory; one that is gone is no error.
 */
 static int files_unlink (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_unlink(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_unlink(luaL_checkstring(L, 1), &err), &err);
 }
 
 /***
@@ -204,7 +194,7 @@ Remove a directory and the plain entries in it, following no link. A directory i
 */
 static int files_remove_directory (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_remove_directory(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_remove_directory(luaL_checkstring(L, 1), &err), &err);
 }
 
 /***
@@ -345,7 +335,7 @@ Make a symbolic link; a name that exists is an error.
 static int files_symlink (lua_State *L) {
   const char *target = luaL_checkstring(L, 1);
   fc_error err;
-  return result(L, fc_files_symlink(target, luaL_checkstring(L, 2), &err), &err);
+  return fc_result(L, fc_files_symlink(target, luaL_checkstring(L, 2), &err), &err);
 }
 
 /***
@@ -364,7 +354,7 @@ static int files_access (lua_State *L) {
   luaL_argcheck(L, letters[strspn(letters, "rwx")] == '\0', 2, "letters of \"rwx\" expected");
   int mode = (strchr(letters, 'r') ? R_OK : 0) | (strchr(letters, 'w') ? W_OK : 0) | (strchr(letters, 'x') ? X_OK : 0);
   fc_error err;
-  return result(L, fc_files_access(path, mode, &err), &err);
+  return fc_result(L, fc_files_access(path, mode, &err), &err);
 }
 
 /***
@@ -431,93 +421,7 @@ Have a file or directory, whatever of it is not there yet, written to the disk.
 */
 static int files_sync (lua_State *L) {
   fc_error err;
-  return result(L, fc_files_sync(luaL_checkstring(L, 1), &err), &err);
-}
-
-fc_sparse *fc_new_copy (lua_State *L) {
-  fc_sparse *s = lua_newuserdatauv(L, sizeof *s, 0);
-  *s = (fc_sparse){.from = -1, .to = -1};
-  luaL_setmetatable(L, COPY_BOX);
-  return s;
-}
-
-/***
-Begin to copy a regular file without its holes; shares its blocks where the file system can. The new file is the caller's to
-remove when a step fails.
-@function files.copy
-@string from links are followed
-@string to a name that exists is an error
-@int[opt=384] mode of the new file (384 is 0600)
-@bool[opt=false] sync on the disk before the last step is done
-@treturn[1] copy
-@return[2] nil
-@return[2] err
-@see copy_file_range(2), ioctl_ficlone(2)
-*/
-static int files_copy (lua_State *L) {
-  const char *from = luaL_checkstring(L, 1), *to = luaL_checkstring(L, 2);
-  mode_t mode = (mode_t)luaL_optinteger(L, 3, 0600);
-  bool sync = lua_toboolean(L, 4);
-  fc_sparse *s = fc_new_copy(L);
-  fc_error err;
-  if (fc_sparse_copy(s, from, to, mode, sync, &err) < 0)
-    return fc_fail(L, &err);
-  return 1;
-}
-
-/***
-Begin to write what one file holds over another of the same size; the holes of the first leave the second as it is.
-@function files.merge
-@string from
-@string onto is changed in place
-@bool[opt=false] sync on the disk before the last step is done
-@treturn[1] copy
-@return[2] nil
-@return[2] err (`EINVAL`: sizes differ, or the file system does not tell holes from data page by page)
-@see lseek(2)
-*/
-static int files_merge (lua_State *L) {
-  const char *from = luaL_checkstring(L, 1), *onto = luaL_checkstring(L, 2);
-  bool sync = lua_toboolean(L, 3);
-  fc_sparse *s = fc_new_copy(L);
-  fc_error err;
-  if (fc_sparse_merge(s, from, onto, sync, &err) < 0)
-    return fc_fail(L, &err);
-  return 1;
-}
-
-/***
-Copy on.
-@function copy:step
-@int[opt=8388608] most bytes, about
-@treturn[1] boolean whether all is done
-@treturn[1] integer bytes of the source that are behind
-@treturn[1] integer its size
-@return[2] nil
-@return[2] err
-*/
-static int copy_step (lua_State *L) {
-  fc_sparse *s = luaL_checkudata(L, 1, COPY_BOX);
-  lua_Integer most = luaL_optinteger(L, 2, 8 << 20);
-  luaL_argcheck(L, s->from >= 0, 1, "closed copy");
-  luaL_argcheck(L, most > 0 && most <= 1 << 30, 2, "bytes out of range");
-  fc_error err;
-  bool done;
-  if (fc_sparse_step(s, (size_t)most, &done, &err) < 0)
-    return fc_fail(L, &err);
-  lua_pushboolean(L, done);
-  lua_pushinteger(L, done ? s->size : s->at);
-  lua_pushinteger(L, s->size);
-  return 3;
-}
-
-/***
-Close both files, done or not; closing twice is no error.
-@function copy:close
-*/
-static int copy_close (lua_State *L) {
-  fc_sparse_close(luaL_checkudata(L, 1, COPY_BOX));
-  return 0;
+  return fc_result(L, fc_files_sync(luaL_checkstring(L, 1), &err), &err);
 }
 
 int fc_open_files (lua_State *L) {
@@ -531,16 +435,13 @@ int fc_open_files (lua_State *L) {
       {"access", files_access},     {"random_hex", files_random_hex},
       {"euid", files_euid},         {"listens", files_listens},
       {"canonical", files_canonical}, {"symlink", files_symlink},
-      {"sync", files_sync},         {"copy", files_copy},
-      {"merge", files_merge},       {"list", files_list},
+      {"sync", files_sync},         {"list", files_list},
       {"lock", files_lock},
       {NULL, NULL}};
-  static const luaL_Reg copying[] = {{"step", copy_step}, {"close", copy_close}, {NULL, NULL}};
-  static const luaL_Reg copy[] = {{"__gc", copy_close}, {"__close", copy_close}, {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
   static const luaL_Reg scratch[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};
   fc_new_metatable(L, SCRATCH_BOX, none, scratch);
-  fc_new_metatable(L, COPY_BOX, copying, copy);
   luaL_newlib(L, functions);
+  fc_add_copies(L);
   return 1;
 }

@@ -13,6 +13,17 @@ Network configuration: `netlink`, `netns`. Loaded at the first use of `fc.net`.
 
 /* ---- from Lua ---- */
 
+fc_netlink *fc_check_netlink (lua_State *L) {
+  fc_netlink *n = luaL_checkudata(L, 1, FC_NETLINK_BOX);
+  luaL_argcheck(L, n->fd >= 0, 1, "closed network");
+  return n;
+}
+
+int fc_raise (lua_State *L, const char *message) {
+  lua_pushstring(L, message);
+  return lua_error(L);
+}
+
 static int refuse (lua_State *L, const char *field, const char *expected, int index) {
   int type = lua_type(L, index);
   const char *got = type == LUA_TSTRING   ? lua_pushfstring(L, "'%s'", lua_tostring(L, index))
@@ -38,6 +49,10 @@ const char *fc_check_link (lua_State *L, int index, const char *field) {
       strcmp(name, "..") == 0)
     refuse(L, field, expected, index);
   return name;
+}
+
+const char *fc_optional_link (lua_State *L, int index) {
+  return lua_isnoneornil(L, index) ? NULL : fc_check_link(L, index, "link");
 }
 
 static lua_Integer check_number (lua_State *L, int index, const char *field, const char *expected) {
@@ -148,6 +163,19 @@ void fc_push_row (lua_State *L, const fc_column *columns, const void *row) {
     }
     lua_setfield(L, -2, c->name);
   }
+}
+
+int fc_push_rows (lua_State *L, int rc, const fc_buffer *rows, size_t size, const fc_column *columns,
+                  const fc_error *err) {
+  if (rc < 0)
+    return fc_fail(L, err);
+  const char *at = fc_buffer_bytes(rows);
+  lua_createtable(L, (int)(rows->length / size), 0);
+  for (lua_Integer i = 1; (size_t)i * size <= rows->length; i++, at += size) {
+    fc_push_row(L, columns, at);
+    lua_rawseti(L, -2, i);
+  }
+  return 1;
 }
 
 static int rows_close (lua_State *L) {

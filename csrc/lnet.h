@@ -5,7 +5,14 @@
 #include "lcommon.h"
 #include "sys/netlink_objects.h"
 
+#define FC_NETLINK_BOX "firecracker.netlink"
+
 #pragma GCC visibility push(hidden)
+
+/* Argument 1 as an open netlink socket. */
+fc_netlink *fc_check_netlink (lua_State *L);
+/* Raise a message as it is. */
+int fc_raise (lua_State *L, const char *message);
 
 /* How a field of a table becomes a member of a struct. */
 typedef enum {
@@ -34,6 +41,8 @@ typedef struct {
 void fc_read_fields (lua_State *L, int index, const fc_field *fields, void *to);
 /* The name of a link at `index`; raises about `field` for what cannot be one. */
 const char *fc_check_link (lua_State *L, int index, const char *field);
+/* The same of the argument at `index`; NULL when it is absent. */
+const char *fc_optional_link (lua_State *L, int index);
 
 /* How a member of a struct becomes a field of a table. */
 typedef enum {
@@ -54,12 +63,21 @@ typedef struct {
 /* Push a table made of a struct. */
 void fc_push_row (lua_State *L, const fc_column *columns, const void *row);
 
+/* Push a list of the rows of a buffer, each `size` bytes, or nil and an error object where rc is negative. */
+int fc_push_rows (lua_State *L, int rc, const fc_buffer *rows, size_t size, const fc_column *columns,
+                  const fc_error *err);
+
 /* A buffer that is freed whatever happens, on the stack. */
 fc_buffer *fc_new_rows (lua_State *L);
 
 /* Sub-tables of firecracker.core.net: each pushes one table. */
 int fc_open_netlink (lua_State *L);
 int fc_open_netns (lua_State *L);
+
+/* Add methods of netlink sockets to the table on the stack. */
+void fc_add_links (lua_State *L);
+void fc_add_addresses (lua_State *L);
+void fc_add_redirects (lua_State *L);
 
 #pragma GCC visibility pop
 #endif

@@ -12,13 +12,6 @@ neither out of it nor through a symbolic link.
 @submodule firecracker.core
 */
 
-static int result (lua_State *L, int rc, const fc_error *err) {
-  if (rc < 0)
-    return fc_fail(L, err);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
 /* A path beneath a tree. */
 static const char *check_path (lua_State *L, int argument) {
   const char *path = luaL_checkstring(L, argument);
@@ -102,7 +95,7 @@ static int tree_give (lua_State *L) {
   uid_t uid = (uid_t)luaL_checkinteger(L, 2);
   gid_t gid = (gid_t)luaL_checkinteger(L, 3);
   fc_error err;
-  return result(L, fc_tree_give(fd, uid, gid, (long)luaL_optinteger(L, 4, -1), &err), &err);
+  return fc_result(L, fc_tree_give(fd, uid, gid, (long)luaL_optinteger(L, 4, -1), &err), &err);
 }
 
 /***
@@ -119,7 +112,7 @@ static int tree_mkdir (lua_State *L) {
   int root = root_of(L);
   const char *path = check_path(L, 2);
   fc_error err;
-  return result(L, fc_tree_mkdir(root, path, (mode_t)luaL_optinteger(L, 3, 0755), &err), &err);
+  return fc_result(L, fc_tree_mkdir(root, path, (mode_t)luaL_optinteger(L, 3, 0755), &err), &err);
 }
 
 /***
@@ -158,7 +151,7 @@ static int tree_link (lua_State *L) {
   int root = root_of(L);
   const char *path = check_path(L, 2);
   fc_error err;
-  return result(L, fc_tree_link(root, path, fc_check_fd(L, 3)->fd, &err), &err);
+  return fc_result(L, fc_tree_link(root, path, fc_check_fd(L, 3)->fd, &err), &err);
 }
 
 /***
@@ -176,7 +169,7 @@ static int tree_mknod (lua_State *L) {
   int root = root_of(L);
   const char *path = check_path(L, 2);
   fc_error err;
-  return result(L, fc_tree_mknod(root, path, fc_check_fd(L, 3)->fd, &err), &err);
+  return fc_result(L, fc_tree_mknod(root, path, fc_check_fd(L, 3)->fd, &err), &err);
 }
 
 /***
@@ -197,7 +190,8 @@ static int tree_bind (lua_State *L) {
   const char *path = check_path(L, 2);
   int source = fc_check_fd(L, 3)->fd;
   fc_error err;
-  return result(L, fc_tree_bind(root, path, source, lua_toboolean(L, 4), (pid_t)luaL_optinteger(L, 5, 0), &err), &err);
+  pid_t in = (pid_t)luaL_optinteger(L, 5, 0);
+  return fc_result(L, fc_tree_bind(root, path, source, lua_toboolean(L, 4), in, &err), &err);
 }
 
 /***

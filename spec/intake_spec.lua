@@ -74,11 +74,11 @@ describe("intake", function ()
     local n
     with(function () return { logger = { to = function (...) n = select("#", ...) end } } end, function (vm)
       assert(intake.prepare(vm, "logger"))
-      assert.is_true(vm.readers.logger.parses)
+      assert.is_true(vm.readers.logger.sinks.parses)
     end)
     with(function () return { logger = { to = function (line) n = line end } } end, function (vm)
       assert(intake.prepare(vm, "logger"))
-      assert.is_false(vm.readers.logger.parses)
+      assert.is_false(vm.readers.logger.sinks.parses)
       writer(vm):write("x\n"):close()
     end)
     assert.equal("x", n)
@@ -171,7 +171,7 @@ describe("intake", function ()
                log = function (event) told[#told + 1] = event.event == "logger" and event or nil end }
     end, function (vm)
       assert(intake.prepare(vm, "logger"))
-      vm.readers.logger.announces = false
+      vm.readers.logger.sinks.announces = false
       local to <close> = writer(vm)
       local text = ("x"):rep(99) .. "\n"
       for i = 1, total do

@@ -162,7 +162,7 @@ describe("a manifest", function ()
         if read then
           assert(tostring(read))
           vm.manifest = nil
-          local checked, ok, problem = pcall(require "firecracker.snapshot.load".check, vm)
+          local checked, ok, problem = pcall(require "firecracker.snapshot.check".run, vm)
           assert(checked, ("seed %d, round %d: %s"):format(seed, round, ok))
           assert(ok or problem.message)
         end

@@ -78,6 +78,16 @@ function errors.new (fields)
   return setmetatable(fields, metatable)
 end
 
+--- Refuse a value of a configuration that does not fit the world.
+-- @tparam string field its path
+-- @tparam string message a format
+-- @param ... its arguments
+-- @return nil
+-- @treturn table err code "config"
+function errors.config (field, message, ...)
+  return nil, errors.new { code = "config", field = field, message = ("config.%s: %s"):format(field, message:format(...)) }
+end
+
 --- Tell an error object from other values.
 -- @param value anything
 -- @treturn boolean

@@ -19,4 +19,20 @@ function host.arch ()
   return arch or nil
 end
 
+--- What the kernel says of a process.
+-- @tparam int|string pid, or "self"
+-- @treturn[1] int its number
+-- @treturn[1] string its state's letter; "Z": it has ended
+-- @treturn[1] int when it began, in clock ticks since the host's start
+-- @return[2] nil (there is none)
+function host.process (pid)
+  local file <close> = io.open(("/proc/%s/stat"):format(pid))
+  local text = file and file:read "a" or ""
+  local number, state, rest = text:match "^(%d+) .*%) (%S) (.*)$"   -- the name between may hold anything
+  if not number then
+    return nil
+  end
+  return math.tointeger(tonumber(number)), state, math.tointeger(tonumber(rest:match(("%S+ "):rep(18) .. "(%d+)")))
+end
+
 return host

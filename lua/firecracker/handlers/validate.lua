@@ -11,7 +11,6 @@ local lazy = require "firecracker.lazy"
 
 local release = lazy "firecracker.release"
 
-
 local files = core.files
 local validate = {}
 
@@ -88,11 +87,10 @@ validate.jailer_cfg = handler.new("validate.JailerCfg", function (vm)
   return true
 end)
 
---- No two interfaces share a tap.
 --- The snapshot's files are there, its manifest fits this host and what the configuration says beside it, and the VMM's
 -- release has what is asked for.
 validate.load_snapshot_cfg = handler.new("validate.LoadSnapshotCfg", function (vm)
-  local ok, err = require("firecracker.snapshot.load").check(vm)
+  local ok, err = require("firecracker.snapshot.check").run(vm)
   if not ok then
     return nil, err
   end

@@ -17,8 +17,7 @@ local function read (path)
 end
 
 local function refuse (field, message, ...)
-  field = "jailer." .. field
-  return nil, errors.new { code = "config", field = field, message = ("config.%s: %s"):format(field, message:format(...)) }
+  return errors.config("jailer." .. field, message, ...)
 end
 
 -- The mounts: `v2` a path, `v1` a controller's path by its name.

@@ -8,7 +8,7 @@ local jail = require "firecracker.launch.jail"
 local jailer = require "firecracker.launch.jailer"
 local release = require "firecracker.release"
 
-local files = core.files
+local files, refuse = core.files, errors.config
 local check = {}
 
 -- What the jailer and the cleaning up after it do, by the capability's number.
@@ -16,10 +16,6 @@ local CAPABILITIES <const> = {
   { 0, "CAP_CHOWN" }, { 1, "CAP_DAC_OVERRIDE" }, { 3, "CAP_FOWNER" }, { 5, "CAP_KILL" }, { 6, "CAP_SETGID" },
   { 7, "CAP_SETUID" }, { 18, "CAP_SYS_CHROOT" }, { 21, "CAP_SYS_ADMIN" }, { 27, "CAP_MKNOD" },
 }
-
-local function refuse (field, message, ...)
-  return nil, errors.new { code = "config", field = field, message = ("config.%s: %s"):format(field, message:format(...)) }
-end
 
 local function capabilities ()
   local status <close> = io.open "/proc/self/status"

@@ -6,6 +6,7 @@ local cgroups = require "firecracker.launch.cgroups"
 local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local errors = require "firecracker.errors"
+local host = require "firecracker.host"
 local jail = require "firecracker.launch.jail"
 local loop = require "firecracker.loop"
 local process = require "firecracker.machine.process"
@@ -239,20 +240,6 @@ function jailer.start (vm, more)
   return spawn(vm, jailer.command(vm, binary, place, groups, filter, more))
 end
 
--- When a process began, in ticks since the host's start.
-local function start_time (pid)
-  local stat <close> = io.open(("/proc/%d/stat"):format(pid))
-  local text = stat and stat:read "a" or ""
-  local fields = text:match "^.*%) (.*)$" or ""
-  local n = 0
-  for field in fields:gmatch "%S+" do
-    n = n + 1
-    if n == 20 then
-      return tonumber(field)
-    end
-  end
-end
-
 local function refuse (message, ...)
   return nil, errors.new { code = "jailer", message = message:format(...) }
 end
@@ -272,7 +259,7 @@ local function hold (vm, place, text, began)
     return nil, err
   end
   local look, here = files.look(("/proc/%d/root/."):format(pid)), files.look(place.root)
-  local started = start_time(pid)
+  local _, _, started = host.process(pid)
   if not look then   -- it is about to end
     loop.park(core.now() + MOMENT, child:key())
   end
@@ -331,7 +318,7 @@ function jailer.await (vm)
     return direct.await(vm)
   end
   local deadline = loop.deadline(vm.config.timeouts.start)
-  local began = start_time(vm.jailer_process:pid()) or 0
+  local began = select(3, host.process(vm.jailer_process:pid())) or 0
   local ok, err = await_jailer(vm, deadline)
   local child
   if ok then

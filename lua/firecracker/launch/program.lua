@@ -7,6 +7,20 @@ local errors = require "firecracker.errors"
 local files = core.files
 local program = {}
 
+--- Look for a program in directories.
+-- @tparam string name
+-- @tparam[opt] string directories as in PATH, which it is when absent
+-- @treturn ?string absolute path
+function program.search (name, directories)
+  for directory in (directories or os.getenv "PATH" or ""):gmatch "[^:]+" do
+    local path = directory .. "/" .. name
+    local look = files.look(path, true)
+    if look and look.type ~= "directory" and files.access(path, "x") then
+      return files.absolute(path)
+    end
+  end
+end
+
 --- Find a program. A name without a slash is looked for on PATH.
 -- @tparam ?string named what the configuration says
 -- @tparam string variable says it where the configuration does not
@@ -27,14 +41,8 @@ function program.find (named, variable, name, what, hint)
     return nil, errors.new { code = "spawn", message = ("cannot run %s: %s"):format(what, err.message), errno = err.errno,
                              path = named, hint = hint }
   end
-  for directory in (os.getenv "PATH" or ""):gmatch "[^:]+" do
-    local path = directory .. "/" .. named
-    local look = files.look(path)
-    if look and look.type ~= "directory" and files.access(path, "x") then
-      return files.absolute(path)
-    end
-  end
-  return nil, errors.new { code = "spawn", message = named .. " is not on PATH", hint = hint }
+  local found = program.search(named)
+  return found, not found and errors.new { code = "spawn", message = named .. " is not on PATH", hint = hint } or nil
 end
 
 return program

@@ -132,12 +132,13 @@ function computed.log_level (self)
   return self.config.logger and (self.config.logger.level or "Info") or "Warning"
 end
 
--- What a plain start asks for while it is absent; any other name may be a verb, and few programs use one.
+-- What a start or a restore asks for while it is absent; any other name may be a verb, and few programs use one.
 local FIELDS <const> = {
   closed = true, failed = true, starting = true, settling = true, settled = true, undo_errors = true,
   process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
   vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
   taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
+  attachments = true, manifest = true, vmm_release = true,
 }
 
 function metatable.__index (self, key)

@@ -100,13 +100,6 @@ function address.cidr (text)
   return { address = bytes, prefix = math.tointeger(tonumber(prefix)) }
 end
 
---- Write a network.
--- @tparam table network
--- @treturn string text
-function address.format_cidr (network)
-  return ("%s/%d"):format(address.format(network.address), network.prefix)
-end
-
 --- The mask of a prefix.
 -- @tparam int prefix
 -- @tparam int size bytes of an address: 4 or 16

@@ -4,6 +4,7 @@
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
+local program = require "firecracker.launch.program"
 
 local files = core.files
 local command = {}
@@ -28,20 +29,9 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "spawn"
 function command.find (name, directories)
-  if not directories then
-    directories = {}
-    for directory in command.path():gmatch "[^:]+" do
-      directories[#directories + 1] = directory
-    end
-  end
-  for _, directory in ipairs(directories) do
-    local path = directory .. "/" .. name
-    local look = files.look(path, true)
-    if look and look.type ~= "directory" and files.access(path, "x") then
-      return files.absolute(path)
-    end
-  end
-  return nil, errors.new { code = "spawn", message = ("no program %s in %s"):format(name, table.concat(directories, ":")) }
+  local path = directories and table.concat(directories, ":") or command.path()
+  local found = program.search(name, path)
+  return found, not found and errors.new { code = "spawn", message = ("no program %s in %s"):format(name, path) } or nil
 end
 
 local function read (path)

@@ -66,8 +66,7 @@ end
 
 -- Where other programs find a namespace that has no name.
 local function own_path (fd)
-  local file <close> = assert(io.open "/proc/self/stat")
-  return ("/proc/%d/fd/%d"):format(file:read "n", fd:number())
+  return ("/proc/%d/fd/%d"):format(assert(require "firecracker.host".process "self"), fd:number())
 end
 
 local function new_namespace (fd, name)

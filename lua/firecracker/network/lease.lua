@@ -5,6 +5,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local host = require "firecracker.host"
 local loop = require "firecracker.loop"
 
 local files = core.files
@@ -14,17 +15,8 @@ local PATIENCE <const> = 10   -- seconds; the lock is held for less than a milli
 
 -- Identity of a process: its number and when it started, in clock ticks since the boot; nil when it is gone.
 local function identity (pid)
-  local file <close> = io.open(("/proc/%s/stat"):format(pid))
-  local text = file and file:read "a"
-  local own, rest = (text or ""):match "^(%d+) .*%) (.*)$"
-  if not own then
-    return nil
-  end
-  local fields = {}
-  for field in rest:gmatch "%S+" do
-    fields[#fields + 1] = field
-  end
-  return fields[1] ~= "Z" and ("%s:%s"):format(own, fields[20]) or nil
+  local number, state, began = host.process(pid)
+  return number and state ~= "Z" and ("%d:%d"):format(number, began) or nil
 end
 
 local function lives (owner)

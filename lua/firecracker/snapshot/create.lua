@@ -2,6 +2,7 @@
 -- However it ends, the machine is as it was before.
 -- @module firecracker.snapshot.create
 
+local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local hash = require "firecracker.snapshot.hash"
@@ -163,21 +164,10 @@ end
 
 local function write (path, content)
   local ok, err = files.create(path)
-  if not ok then
-    return nil, err
-  end
-  local out <close>, problem = io.open(path, "wb")
-  ok, err = out, problem
-  if out then
-    ok, err = out:write(content)
-  end
   if ok then
-    ok, err = out:flush()
+    ok, err = config_file.write(path, content)
   end
-  if not ok then
-    return nil, errors.new { code = "system", path = path, message = tostring(err) }
-  end
-  return true
+  return ok, err
 end
 
 local function rename (part)

@@ -4,18 +4,9 @@
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
+local program = require "firecracker.launch.program"
 
 local files = core.files
-
-local function find (name)
-  for directory in (os.getenv "PATH" or ""):gmatch "[^:]+" do
-    local path = directory .. "/" .. name
-    if files.access(path, "x") then
-      return path
-    end
-  end
-  return nil, errors.new { code = "spawn", message = name .. " is not on PATH" }
-end
 
 -- However it is left, the program does not stay.
 local ending = {
@@ -54,10 +45,10 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "spawn", "system", "timeout"
 return function (path)
-  local program, err = find "sha256sum"
+  local sum = program.search "sha256sum"
   local input <close>, problem = files.open(path, "r")
-  if not program or not input then
-    return nil, err or problem
+  if not sum or not input then
+    return nil, problem or errors.new { code = "spawn", message = "sha256sum is not on PATH" }
   end
   local master, slave = files.open_pty()
   if not master then
@@ -65,8 +56,7 @@ return function (path)
   end
   local stream <close> = assert(core.stream.open(master))
   local null <close> = assert(files.open("/dev/null", "r+"))
-  local process
-  process, err = core.process.spawn { path = program, argv = { program }, environment = { "LC_ALL=C" }, cwd = "/",
+  local process, err = core.process.spawn { path = sum, argv = { sum }, environment = { "LC_ALL=C" }, cwd = "/",
                                       stdio = { input, slave, null }, kill_when_dropped = true }
   slave:close()
   if not process then

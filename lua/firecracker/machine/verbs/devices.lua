@@ -1,0 +1,153 @@
+--- Verbs: drives, persistent memory, network interfaces.
+-- @module firecracker.machine.verbs.devices
+
+local asking = require "firecracker.machine.verbs.asking"
+
+local body_of, call, check = asking.body, asking.call, asking.check
+local methods = {}
+
+--- Change a drive of a guest that runs, or have the guest look at it again.
+-- @function vm:update_drive
+-- @tparam string id
+-- @tparam[opt] table changes `path_on_host` (another file), `rate_limiter` (a bucket that is given is replaced whole). Absent:
+-- rescan; the file's size is read anew and the guest told
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:update_drive (id, changes, options)
+  local body, err = body_of(self, "update_drive", changes or {}, { drive_id = id }, "drives")
+  if body and not changes then
+    local seen
+    seen, err = call(self, "rescan a drive of", "get_vm_config", options)
+    body = seen and body
+    for _, drive in ipairs(seen and seen.drives or {}) do
+      if drive.drive_id == id then
+        body.path_on_host = drive.path_on_host   -- as the VMM sees it; none for a vhost-user drive
+      end
+    end
+  end
+  if not body then
+    return nil, err
+  end
+  return call(self, "update a drive of", "patch_drive", id, body, options)
+end
+
+--- Add a drive, before the start or, from release 1.16 with `--enable-pci`, to a guest that runs.
+-- @function vm:add_drive
+-- @tparam table drive as in `config.drives`
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:add_drive (drive, options)
+  local body, err = body_of(self, "add_drive", drive, nil, "drives")
+  if not body then
+    return nil, err
+  end
+  return call(self, "add a drive to", "put_drive", body.drive_id, body, options)
+end
+
+--- Take a drive from a guest that runs and has let go of it (release 1.16).
+-- @function vm:remove_drive
+-- @tparam string id
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:remove_drive (id, options)
+  return call(self, "remove a drive of", "delete_drive", id, options)
+end
+
+--- Add a persistent memory device, as `vm:add_drive` (release 1.14; to a guest that runs 1.16).
+-- @function vm:add_pmem
+-- @tparam table pmem as in `config.pmem`
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:add_pmem (pmem, options)
+  local body, err = body_of(self, "add_pmem", pmem, nil, "pmem")
+  if not body then
+    return nil, err
+  end
+  return call(self, "add pmem to", "put_pmem", body.id, body, options)
+end
+
+--- Change a persistent memory device's limits (release 1.16).
+-- @function vm:update_pmem
+-- @tparam string id
+-- @tparam table changes `rate_limiter`
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:update_pmem (id, changes, options)
+  return call(self, "update pmem of", "patch_pmem", id, body_of(self, "update_pmem", changes, { id = id }), options)
+end
+
+--- Take a persistent memory device from a guest that runs and has let go of it (release 1.16).
+-- @function vm:remove_pmem
+-- @tparam string id
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:remove_pmem (id, options)
+  return call(self, "remove pmem of", "delete_pmem", id, options)
+end
+
+--- Change the limits of a network interface of a guest that runs.
+-- @function vm:update_network_interface
+-- @tparam string id
+-- @tparam table changes `rx_rate_limiter` (towards the guest), `tx_rate_limiter` (from it); a bucket that is given is
+-- replaced whole, one of size 0 lifts its limit
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:update_network_interface (id, changes, options)
+  local body = body_of(self, "update_network_interface", changes, { iface_id = id })
+  return call(self, "update an interface of", "patch_network_interface", id, body, options)
+end
+
+--- Add a network interface, as `vm:add_drive`. Its tap must exist: the VMM would make a missing one.
+-- @function vm:add_network_interface
+-- @tparam table interface as in `config.network_interfaces`
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:add_network_interface (interface, options)
+  check("add_network_interface", interface, "table")
+  local tap = interface.host_dev_name
+  if type(tap) == "string" then
+    local found, err = require "firecracker.network.setup".find_tap(self, tap)
+    if not found then
+      return nil, err
+    end
+  end
+  return call(self, "add an interface to", "put_network_interface", interface.iface_id, interface, options)
+end
+
+--- Ask the CNI plugins of the machine's interfaces whether their networks are as they made them.
+-- @function vm:check_network
+-- @treturn[1] boolean true, also where there are none
+-- @return[2] nil
+-- @treturn[2] err code "cni"
+function methods:check_network ()
+  return require "firecracker.network.setup".check(self)
+end
+
+--- Take a network interface from a guest that runs and has let go of it (release 1.16).
+-- @function vm:remove_network_interface
+-- @tparam string id
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:remove_network_interface (id, options)
+  return call(self, "remove an interface of", "delete_network_interface", id, options)
+end
+
+return methods

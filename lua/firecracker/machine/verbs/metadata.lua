@@ -1,0 +1,77 @@
+--- Verbs: the guest's metadata.
+-- @module firecracker.machine.verbs.metadata
+
+local asking = require "firecracker.machine.verbs.asking"
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+
+local call, check = asking.call, asking.check
+local methods = {}
+
+-- Bytes of metadata that the VMM takes unless its command line says otherwise.
+local METADATA_LIMIT <const> = 51200
+
+-- The smaller of the limits that the VMM's command line sets: the store's is the body's where it has none of its own.
+local function metadata_limit (arguments)
+  local named = {}
+  for i, argument in ipairs(arguments) do
+    named[argument] = math.tointeger(tonumber(arguments[i + 1]))
+  end
+  local body = named["--http-api-max-payload-size"] or METADATA_LIMIT
+  return math.min(body, named["--mmds-size-limit"] or body)
+end
+
+-- The VMM would read what is beyond its limit as requests.
+local function check_metadata (self, verb, data)
+  check(verb, data, "table", "data: ")
+  local size, limit = #core.json.encode(data), metadata_limit(self.config.vmm.arguments)
+  if size > limit then
+    return nil, errors.new {
+      code = "config", operation = verb, message = ("%s: %d bytes of JSON, at most %d fit"):format(verb, size, limit),
+      hint = 'vmm.arguments = { "--http-api-max-payload-size", "…" }',
+    }
+  end
+  return true
+end
+
+--- Replace the guest's metadata. The guest reads them through the interfaces that `config.mmds_config` names.
+-- @function vm:set_metadata
+-- @tparam table data anything JSON can hold
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err code "config": too large (51200 bytes unless `vmm.arguments` say otherwise); "api"
+function methods:set_metadata (data, options)
+  local ok, err = check_metadata(self, "set_metadata", data)
+  if not ok then
+    return nil, err
+  end
+  return call(self, "set the metadata of", "put_mmds", data, options)
+end
+
+--- Change the guest's metadata: members given are merged into what is there, `fc.null` takes one out (RFC 7396).
+-- @function vm:update_metadata
+-- @tparam table changes
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err code "config": too large; "api": status 413 when the whole becomes too large, 400 before any were set
+function methods:update_metadata (changes, options)
+  local ok, err = check_metadata(self, "update_metadata", changes)
+  if not ok then
+    return nil, err
+  end
+  return call(self, "update the metadata of", "patch_mmds", changes, options)
+end
+
+--- The guest's metadata.
+-- @function vm:metadata
+-- @tparam[opt] table options
+-- @treturn[1] table empty when there are none
+-- @return[2] nil
+-- @treturn[2] err
+function methods:metadata (options)
+  return call(self, "ask", "get_mmds", options)
+end
+
+return methods

@@ -1,0 +1,79 @@
+--- The vsock's socket of a restored machine: its place is free, and it goes with the machine.
+-- @module firecracker.snapshot.vsock
+
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+local source = require "firecracker.snapshot.source"
+
+local files = core.files
+local vsock = {}
+
+-- A socket that nobody serves is what a VMM left behind; the one to come could not bind.
+local function claim (path)
+  local look = files.look(path)
+  if not look then
+    return true
+  end
+  local listens = look.type == "socket" and files.listens(path)
+  if look.type == "socket" and not listens then
+    return files.unlink(path)
+  end
+  return nil, errors.new {
+    code = "vsock", path = path, errno = "EEXIST",
+    message = listens and ("the snapshot's vsock %s is in use by another VMM"):format(path)
+      or ("the snapshot's vsock %s is a %s"):format(path, look.type),
+    hint = "snapshot.vsock_override gives it another place (Firecracker 1.16)",
+  }
+end
+
+--- The VMM has made it: `vm.vsock_path`.
+-- @tparam table vm
+-- @tparam string path
+function vsock.remember (vm, path)
+  local look = files.look(path)
+  vm.vsock_path = path
+  if not look then
+    return
+  end
+  vm:defer("vsock socket", function ()
+    local now = files.look(path)   -- it may be another VMM's by now
+    return not now or now.inode ~= look.inode or now.device ~= look.device or files.unlink(path)
+  end, { path = path })
+end
+
+--- Remove what a VMM that gave up left, unless another serves there.
+-- @tparam ?string path
+function vsock.remove (path)
+  local look = path and files.look(path)
+  if look and look.type == "socket" and not files.listens(path) then
+    files.unlink(path)
+  end
+end
+
+--- Where the vsock's socket will be on this host, and the place is free; in a jail the request learns of another.
+-- @tparam table vm
+-- @tparam table body of the request
+-- @treturn[1] string|boolean path; true for a snapshot without one, or of which nothing is known
+-- @return[2] nil
+-- @treturn[2] err
+function vsock.prepare (vm, body)
+  local override, theirs = body.vsock_override, vm.manifest and vm.manifest.config.vsock
+  local there = override and override.uds_path or theirs and theirs.uds_path
+  if not there then
+    return true
+  end
+  local path = source.here(vm, there)
+  if vm.config.jailer then
+    local known = not override and vm.manifest.host and vm.manifest.host.vsock
+    there, path = vm:vmm_path(known or there, "socket", not override and there or nil)
+    if not there then
+      return nil, path
+    elseif override then
+      body.vsock_override = { uds_path = there }
+    end
+  end
+  local ok, err = claim(path)
+  return ok and path, err
+end
+
+return vsock
