@@ -56,7 +56,7 @@ describe("#linux #root a jailed guest", function ()
     end
     fc.run(function ()
       local listener <close> = assert(vm:listen(7000))
-      local task = fc.spawn(linux.run, vm, "/init dial 7000 echo out of the jail")
+      local task = fc.spawn(linux.run, vm, "/sbin/init dial 7000 echo out of the jail")
       local stream <close> = assert(listener:accept { timeout = 120 })
       assert.equal("out of the jail\n", stream:read "L")
       stream:close()
