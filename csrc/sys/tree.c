@@ -167,25 +167,31 @@ static int attach (int mount_fd, int root, const char *path) {
 
 /* A child of its own, as a process cannot leave a mount namespace it has joined: system calls only. */
 static int attach_elsewhere (int mount_fd, const char *path, pid_t pid) {
-  char namespace[64];
-  snprintf(namespace, sizeof namespace, "/proc/%d/ns/mnt", (int)pid);
-  int fd = open(namespace, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
+  char name[64];
+  snprintf(name, sizeof name, "/proc/%d/root", (int)pid);   /* of a process in a chroot not the namespace's */
+  int root = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  snprintf(name, sizeof name, "/proc/%d/ns/mnt", (int)pid);
+  int fd = root < 0 ? -1 : open(name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    int error = errno;
+    if (root >= 0)
+      close(root);
+    errno = error;
     return -1;
+  }
   uint64_t all = ~UINT64_C(0), before;   /* no handler of the host program runs in the child */
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   int pidfd = -1;
   long child = syscall(SYS_clone, CLONE_VFORK | CLONE_PIDFD, NULL, &pidfd, NULL, 0);
   if (child == 0) {
-    int root = -1;
-    if (setns(fd, CLONE_NEWNS) < 0 || (root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 ||
-        attach(mount_fd, root, path) < 0)
+    if (setns(fd, CLONE_NEWNS) < 0 || attach(mount_fd, root, path) < 0)
       _exit(errno & 0xff);
     _exit(0);
   }
   int error = errno;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
   close(fd);
+  close(root);
   if (child < 0) {
     errno = error;
     return -1;

@@ -117,7 +117,7 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
         finally(function () command.path = path end)
         function command.path () return dir .. ":" .. path() end
 
-        sh "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=1"
+        sh "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding"
         local vm <close> = assert(boot { { nat = { subnet = "10.3.0.0/24", subnet6 = "fd03::/64" } },
           { nat = { subnet = "10.4.0.0/16", address = "10.4.9.9", interface = "up0", nameservers = "9.9.9.9" } } })
         local one, two = table.unpack(vm.taps)
@@ -149,7 +149,7 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
     end)
 
     it("IPv6 forwarding is not turned on behind the back of a host", function ()
-      sh "sysctl -qw net.ipv6.conf.all.forwarding=0"
+      sh "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding"
       local none, err = boot { { nat = { subnet = "fd03::/64" } } }
       assert.is_nil(none)
       assert.matches("^config.network_interfaces%[1%].nat.subnet: IPv6 forwarding is off", err.message)
@@ -315,7 +315,7 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       require "firecracker.core.http"
       require "spec.support.faults".install()
       local faults = require "spec.support.faults"
-      sh "ip link add br0 address 06:00:00:00:00:01 type bridge; sysctl -qw net.ipv6.conf.all.forwarding=1"
+      sh "ip link add br0 address 06:00:00:00:00:01 type bridge; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding"
       finally(function () sh "ip link del br0" end)
       local only = { validation = {}, fcinit = { fc.handlers.fcinit.setup_network } }
       for _, t in ipairs {
