@@ -67,7 +67,7 @@ The names of namespaces, in no order.
 @return[2] err
 */
 static int netns_list (lua_State *L) {
-  fc_buffer *names = fc_new_rows(L);
+  fc_buffer *names = fc_new_scratch(L);
   fc_error err;
   if (fc_netns_list(names, &err) < 0)
     return fc_fail(L, &err);
