@@ -52,11 +52,9 @@ Take a namespace's name away; what is in it goes on until its last process and d
 @return[2] err (`ENOENT`: no such namespace)
 */
 static int netns_delete (lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
   fc_error err;
-  if (fc_netns_delete(luaL_checkstring(L, 1), &err) < 0)
-    return fc_fail(L, &err);
-  lua_pushboolean(L, 1);
-  return 1;
+  return fc_result(L, fc_netns_delete(name, &err), &err);
 }
 
 /***
