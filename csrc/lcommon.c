@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
-void fc_push_error (lua_State *L, const fc_error *err) {
+static void push_error (lua_State *L, const fc_error *err) {
   lua_createtable(L, 0, 4);
   lua_pushstring(L, err->code);
   lua_setfield(L, -2, "code");
@@ -22,7 +22,7 @@ void fc_push_error (lua_State *L, const fc_error *err) {
 
 int fc_fail (lua_State *L, const fc_error *err) {
   lua_pushnil(L);
-  fc_push_error(L, err);
+  push_error(L, err);
   return 2;
 }
 

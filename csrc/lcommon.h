@@ -34,8 +34,6 @@ typedef struct { int fd; } fc_fd_box;   /* -1: closed */
 int fc_fail (lua_State *L, const fc_error *err);
 /* Push true, or nil and an error object where rc is negative. */
 int fc_result (lua_State *L, int rc, const fc_error *err);
-/* Push an error object made of err. */
-void fc_push_error (lua_State *L, const fc_error *err);
 
 /* The state's reactor, made at the first call of luaopen_firecracker_core. */
 fc_reactor_box *fc_reactor_of (lua_State *L);

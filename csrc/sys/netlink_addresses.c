@@ -63,10 +63,6 @@ static void put_address (fc_netlink_request *q, uint16_t type, const fc_address 
     fc_netlink_put(q, type, a->bytes, width(a->family));
 }
 
-static uint32_t read_u32 (const struct nlattr *a) {
-  return mnl_attr_get_payload_len(a) >= sizeof (uint32_t) ? mnl_attr_get_u32(a) : 0;
-}
-
 /* Whether an attribute is an address of this family; its text then. */
 static bool read_address (const struct nlattr *a, uint8_t family, int prefix, char text[FC_ADDRESS_TEXT]) {
   fc_address address = {.family = family, .prefix = (uint8_t)(prefix < 0 ? 0 : prefix)};
@@ -130,7 +126,7 @@ int fc_netlink_address_row (const struct nlmsghdr *message, void *argument) {
   mnl_attr_for_each (a, message, sizeof info) {
     uint16_t type = mnl_attr_get_type(a);
     if (type == IFA_FLAGS)
-      flags = read_u32(a);
+      flags = fc_netlink_u32(a);
     else if (type == IFA_LOCAL)   /* IFA_ADDRESS is the peer's then */
       local = known = read_address(a, info.ifa_family, info.ifa_prefixlen, row.address);
     else if (type == IFA_ADDRESS && !local)
@@ -259,9 +255,9 @@ int fc_netlink_route_row (const struct nlmsghdr *message, void *argument) {
     switch (mnl_attr_get_type(a)) {
       case RTA_DST: read_address(a, info.rtm_family, info.rtm_dst_len, row.to); break;
       case RTA_PREFSRC: read_address(a, info.rtm_family, -1, row.source); break;
-      case RTA_OIF: index = read_u32(a); break;
-      case RTA_PRIORITY: row.metric = read_u32(a); break;
-      case RTA_TABLE: row.table = read_u32(a); break;
+      case RTA_OIF: index = fc_netlink_u32(a); break;
+      case RTA_PRIORITY: row.metric = fc_netlink_u32(a); break;
+      case RTA_TABLE: row.table = fc_netlink_u32(a); break;
       case RTA_MULTIPATH: hops = a; break;
       default: read_next_hop(a, info.rtm_family, &row);
     }
@@ -317,11 +313,10 @@ int fc_netlink_neighbour_row (const struct nlmsghdr *message, void *argument) {
   bool known = false;
   const struct nlattr *a;
   mnl_attr_for_each (a, message, sizeof info) {
-    const uint8_t *m = mnl_attr_get_payload(a);
     if (mnl_attr_get_type(a) == NDA_DST)
       known = read_address(a, info.ndm_family, -1, row.address);
-    else if (mnl_attr_get_type(a) == NDA_LLADDR && mnl_attr_get_payload_len(a) == 6)
-      snprintf(row.mac, sizeof row.mac, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+    else if (mnl_attr_get_type(a) == NDA_LLADDR)
+      fc_netlink_mac(a, row.mac);
   }
   for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
     if (info.ndm_state & states[i].bit) {

@@ -105,8 +105,14 @@ static void read_text (const struct nlattr *a, char *to, size_t size) {
   snprintf(to, size, "%.*s", (int)mnl_attr_get_payload_len(a), mnl_attr_get_str(a));
 }
 
-static uint32_t read_u32 (const struct nlattr *a) {
+uint32_t fc_netlink_u32 (const struct nlattr *a) {
   return mnl_attr_get_payload_len(a) >= sizeof (uint32_t) ? mnl_attr_get_u32(a) : 0;
+}
+
+void fc_netlink_mac (const struct nlattr *a, char text[FC_MAC_TEXT]) {
+  const uint8_t *m = mnl_attr_get_payload(a);
+  if (mnl_attr_get_payload_len(a) == 6)
+    snprintf(text, FC_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
 }
 
 static bool read_bool (const struct nlattr *a) {
@@ -117,8 +123,8 @@ static void read_tun (const struct nlattr *data, fc_link *link) {
   const struct nlattr *a;
   mnl_attr_for_each_nested (a, data) {
     switch (mnl_attr_get_type(a)) {
-      case IFLA_TUN_OWNER: link->owner = read_u32(a); break;
-      case IFLA_TUN_GROUP: link->group = read_u32(a); break;
+      case IFLA_TUN_OWNER: link->owner = fc_netlink_u32(a); break;
+      case IFLA_TUN_GROUP: link->group = fc_netlink_u32(a); break;
       case IFLA_TUN_TYPE: link->tap = mnl_attr_get_payload_len(a) >= 1 && mnl_attr_get_u8(a) == IFF_TAP; break;
       case IFLA_TUN_VNET_HDR: link->vnet_hdr = read_bool(a); break;
       case IFLA_TUN_MULTI_QUEUE: link->multi_queue = read_bool(a); break;
@@ -168,18 +174,13 @@ int fc_netlink_link_row (const struct nlmsghdr *message, void *argument) {
   mnl_attr_for_each (a, message, sizeof info) {
     switch (mnl_attr_get_type(a)) {
       case IFLA_IFNAME: read_text(a, link.name, sizeof link.name); break;
-      case IFLA_MTU: link.mtu = read_u32(a); break;
-      case IFLA_MASTER: fc_netlink_name(list->netlink, read_u32(a), link.master); break;
+      case IFLA_MTU: link.mtu = fc_netlink_u32(a); break;
+      case IFLA_MASTER: fc_netlink_name(list->netlink, fc_netlink_u32(a), link.master); break;
       case IFLA_CARRIER: link.carrier = read_bool(a); break;
       case IFLA_OPERSTATE: link.state = state_name(a); break;
       case IFLA_LINKINFO: read_info(a, &link); break;
       case IFLA_STATS64: read_stats(a, &link); break;
-      case IFLA_ADDRESS: {
-        const uint8_t *m = mnl_attr_get_payload(a);
-        if (mnl_attr_get_payload_len(a) == 6)
-          snprintf(link.mac, sizeof link.mac, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-        break;
-      }
+      case IFLA_ADDRESS: fc_netlink_mac(a, link.mac); break;
       default: break;
     }
   }

@@ -28,6 +28,11 @@ bool fc_address_parse (const char *text, fc_address *address);
 void fc_address_format (const fc_address *address, bool prefix, char text[FC_ADDRESS_TEXT]);
 bool fc_mac_parse (const char *text, fc_mac *mac);
 
+/* What an attribute of the kernel's says: a number, 0 if it is none; an Ethernet address's text, left alone if it is none. */
+struct nlattr;
+uint32_t fc_netlink_u32 (const struct nlattr *a);
+void fc_netlink_mac (const struct nlattr *a, char text[FC_MAC_TEXT]);
+
 /* ---- links ---- */
 
 /* What is to be of a link; fields left at their defaults stay as they are. */
