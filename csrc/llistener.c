@@ -29,7 +29,7 @@ static lua_Integer field (lua_State *L, const char *name, lua_Integer absent) {
 /***
 Listen at a path. Nothing removes its name.
 @function listener.open
-@string path of any length; one that exists is an error
+@string path of any length; one that exists is an error; behind its "//" no link is followed
 @tparam[opt] table options `mode` (of the name, less the umask; default: what the umask leaves), `uid` and `gid` (its owner),
 `replace_stale` (boolean: takes the place of a socket that nobody listens at)
 @treturn[1] listener

@@ -299,6 +299,47 @@ describe("vsock", function ()
       end)
     end)
 
+    it("follows no link behind '//', where the directories are somebody else's", function ()
+      sh.tmpdir(function (dir)
+        local owner = core.files.euid() == 0 and { uid = 1234, gid = 2345 } or {}
+        sh(("cd %s && mkdir -p root/real victim && ln -s ../victim root/run && ln -s ../../victim root/real/run && ln -s victim outer")
+          :format(dir))
+        for path, errno in pairs { ["/root//run/v"] = "ELOOP", ["/root//real/run/v"] = "ELOOP", ["/root//../victim/v"] = "EXDEV" } do
+          local listener, err = vsock.listen(dir .. path, 5, owner)
+          assert.is_nil(listener)
+          assert.same({ "vsock", errno, 5 }, { err.code, err.errno, err.port })
+        end
+        assert.equal("", (sh(("ls -A %s/victim"):format(dir))))
+        do
+          local outer <close> = assert(vsock.listen(dir .. "/outer/v", 5))    -- all of this path is ours
+          assert.equal("socket", core.files.look(dir .. "/victim/v_5").type)
+          assert.equal(dir .. "/outer/v_5", outer.path)
+        end
+        for _ = 1, 2 do
+          local listener <close> = assert(vsock.listen(dir .. "/./root//real/v", 5, owner))
+          assert.equal(dir .. "/root//real/v_5", listener.path)
+          local look = core.files.look(dir .. "/root/real/v_5")
+          assert.same({ "socket", 384, owner.uid or look.uid }, { look.type, look.mode, look.uid })
+          assert(core.files.listens(listener.path))
+          local second, err = vsock.listen(dir .. "/root//real/v", 5, owner)
+          assert.is_nil(second)
+          assert.equal("EADDRINUSE", err.errno)
+          assert.is_true(listener:close())
+          assert.is_nil((core.files.look(dir .. "/root/real/v_5")))
+        end
+      end)
+    end)
+
+    it("removes nothing that its name leads to by now", function ()
+      sh.tmpdir(function (dir)
+        sh(("mkdir -p %s/root/run"):format(dir))
+        local listener = assert(vsock.listen(dir .. "/root//run/v", 5))
+        sh(("cd %s/root && mv run ../victim && ln -s ../victim run"):format(dir))    -- the same socket, elsewhere
+        assert.is_true(listener:close())
+        assert.equal("socket", core.files.look(dir .. "/victim/v_5").type)
+      end)
+    end)
+
     it("gives the name an owner and a mode #root", function ()
       if core.files.euid() ~= 0 then pending "needs root to give files away" end
       sh.tmpdir(function (dir)

@@ -17,7 +17,7 @@ typedef struct {
 } fc_listener;
 
 typedef struct {
-  const char *path;          /* may be longer than a socket address holds */
+  const char *path;          /* may be longer than a socket address holds; no link is followed behind its "//", see unix.h */
   mode_t mode;               /* of the name, less the umask; 0: what the umask leaves */
   uid_t uid;                 /* its owner; -1: ours */
   gid_t gid;

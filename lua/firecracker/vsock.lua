@@ -6,6 +6,7 @@
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 local stream = require "firecracker.stream"
 
@@ -128,7 +129,7 @@ local listener = {}
 local metatable = { __name = "firecracker.vsock.listener", __index = listener }
 
 --- Listen for what the guest dials. A socket of a process that is gone is replaced, one that is in use is not.
--- @tparam string path of the VMM's socket; the listener's name has `_port` behind it
+-- @tparam string path of the VMM's socket; the listener's name has `_port` behind it. Behind a "//" no link is followed
 -- @tparam integer port
 -- @tparam[opt] table options `mode` of the name (default 384, 0600), `uid` and `gid`, its owner: the VMM's, where it is not ours
 -- @treturn[1] table listener
@@ -137,16 +138,22 @@ local metatable = { __name = "firecracker.vsock.listener", __index = listener }
 function vsock.listen (path, port, options)
   check("listen", path, port, options)
   options = options or {}
-  local name, err = files.absolute(("%s_%d"):format(path, port))
+  local whole = ("%s_%d"):format(path, port)
+  local ours, theirs = paths.split(whole)
+  local name, err = files.absolute(ours or whole)
   if not name then
     return nil, err
   end
+  name = theirs and name .. "//" .. theirs or name
   local raw, look
   raw, err = core.listener.open(name, { mode = options.mode or 384, uid = options.uid, gid = options.gid, replace_stale = true })
   if raw then
-    look, err = files.look(name)
+    look, err = paths.look(name)
   end
   if not look then
+    if raw then
+      raw:close()
+    end
     err.code, err.port = "vsock", port
     err.hint = err.errno == "EADDRINUSE" and "somebody listens there" or nil
     return nil, err
@@ -210,8 +217,8 @@ function listener:close ()
     return true
   end
   loop.fire(key)
-  local look = files.look(self.path)
-  return not look or look.inode ~= self.inode or look.device ~= self.device or files.unlink(self.path)
+  local look = paths.look(self.path)
+  return not look or look.inode ~= self.inode or look.device ~= self.device or paths.unlink(self.path)
 end
 
 metatable.__close = listener.close

@@ -286,14 +286,14 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
       hint = "another VMM uses it, or one that is gone left it: remove it then",
     }
   end
-  vm:defer("vsock socket", function ()
-    return files.unlink(vsock.uds_path)
-  end, { path = vsock.uds_path })
-  local path
-  path, vm.vsock_path = vm:vmm_path(vsock.uds_path, "socket", "/run/vsock.sock")
+  local path, there = vm:vmm_path(vsock.uds_path, "socket", "/run/vsock.sock")
   if not path then
-    return nil, vm.vsock_path
+    return nil, there
   end
+  vm.vsock_path = there
+  vm:defer("vsock socket", function ()
+    return not paths.look(there) or paths.unlink(there)
+  end, { path = there })
   return api:put_vsock({ vsock_id = vsock.vsock_id, guest_cid = vsock.guest_cid, uds_path = path }, { at = "vsock" })
 end)
 

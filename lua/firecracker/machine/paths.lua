@@ -2,6 +2,9 @@
 -- A configuration and the verbs name files as the host does. What goes into a request passes here.
 -- @module firecracker.machine.paths
 
+local core = require "firecracker.core"
+
+local files, tree = core.files, core.tree
 local paths = {}
 
 --- Methods of a machine.
@@ -73,6 +76,59 @@ function paths.body (vm, section, body)
     result[key] = seen
   end
   return result
+end
+
+--- The two parts of a path with a "//", behind which it is somebody else's, as in a jail: no link is followed there.
+-- @tparam string path
+-- @treturn[1] string the directory that is ours
+-- @treturn[1] string the path in it
+-- @treturn[2] nil where the whole path is ours
+function paths.split (path)
+  return path:match "^(.-[^/])//+([^/].*)$"
+end
+
+-- outside(path), or inside(tree, name) where a part of the path is somebody else's.
+local function by_border (path, outside, inside)
+  local root, name = paths.split(path)
+  if not root then
+    return outside(path)
+  end
+  local top <close>, err = tree.name(root)
+  if not top then
+    return nil, err
+  end
+  return inside(top, name)
+end
+
+local function look_inside (top, name)
+  local fd <close>, err = tree.at(top, name)
+  if not fd then
+    return nil, err
+  end
+  return tree.look(fd)
+end
+
+local function unlink_inside (top, name)
+  local gone, err = tree.remove(top, name, 1)
+  return gone ~= nil or nil, err
+end
+
+--- As `files.look`, for a path that may have a "//".
+-- @tparam string path the host's
+-- @treturn[1] table
+-- @return[2] nil
+-- @treturn[2] err
+function paths.look (path)
+  return by_border(path, files.look, look_inside)
+end
+
+--- As `files.unlink`, for a path that may have a "//".
+-- @tparam string path the host's
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function paths.unlink (path)
+  return by_border(path, files.unlink, unlink_inside)
 end
 
 return paths

@@ -3,6 +3,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local paths = require "firecracker.machine.paths"
 local source = require "firecracker.snapshot.source"
 
 local files = core.files
@@ -10,13 +11,13 @@ local vsock = {}
 
 -- A socket that nobody serves is what a VMM left behind; the one to come could not bind.
 local function claim (path)
-  local look = files.look(path)
+  local look = paths.look(path)
   if not look then
     return true
   end
   local listens = look.type == "socket" and files.listens(path)
   if look.type == "socket" and not listens then
-    return files.unlink(path)
+    return paths.unlink(path)
   end
   return nil, errors.new {
     code = "vsock", path = path, errno = "EEXIST",
@@ -30,23 +31,23 @@ end
 -- @tparam table vm
 -- @tparam string path
 function vsock.remember (vm, path)
-  local look = files.look(path)
+  local look = paths.look(path)
   vm.vsock_path = path
   if not look then
     return
   end
   vm:defer("vsock socket", function ()
-    local now = files.look(path)   -- it may be another VMM's by now
-    return not now or now.inode ~= look.inode or now.device ~= look.device or files.unlink(path)
+    local now = paths.look(path)   -- it may be another VMM's by now
+    return not now or now.inode ~= look.inode or now.device ~= look.device or paths.unlink(path)
   end, { path = path })
 end
 
 --- Remove what a VMM that gave up left, unless another serves there.
 -- @tparam ?string path
 function vsock.remove (path)
-  local look = path and files.look(path)
+  local look = path and paths.look(path)
   if look and look.type == "socket" and not files.listens(path) then
-    files.unlink(path)
+    paths.unlink(path)
   end
 end
 
