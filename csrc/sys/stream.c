@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,6 +45,13 @@ static void watch_or_end (fc_stream *s) {
     end_stream(s, err.errnum);
 }
 
+/* A block of this size that was freed has glibc keep what is freed up to it: the strings that large reads become would
+ * otherwise be mapped and zeroed anew, time and again. @see mallopt(3), M_MMAP_THRESHOLD */
+static void keep_freed_memory (void) {
+  void *volatile block = malloc(KEPT_MEMORY);
+  free(block);
+}
+
 /* One read; whether another may bring more. */
 static bool read_once (fc_stream *s) {
   size_t room = s->chunk;
@@ -71,8 +79,11 @@ static bool read_once (fc_stream *s) {
     s->scanned = s->scanned > over ? s->scanned - over : 0;
     fc_buffer_take(&s->buffer, over);
   }
-  if ((size_t)n == s->chunk && s->chunk < READ_SIZE_MAX)
+  if ((size_t)n == s->chunk && s->chunk < READ_SIZE_MAX) {
     s->chunk *= 4;
+    if (s->chunk == READ_SIZE_MAX)
+      keep_freed_memory();
+  }
   return !s->socket || (size_t)n == room;
 }
 
