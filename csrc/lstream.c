@@ -12,7 +12,7 @@ Streams.
 @submodule firecracker.core
 */
 
-enum { DEFAULT_LIMIT = 64 * 1024 };
+enum { DEFAULT_LIMIT = 64 * 1024, MOST_AT_ONCE = 256 * 1024 };
 
 static fc_stream *check_stream (lua_State *L) {
   fc_stream *s = luaL_checkudata(L, 1, STREAM_BOX);
@@ -140,7 +140,8 @@ static int stream_acknowledged (lua_State *L) {
 /***
 Take bytes.
 @function stream:read
-@int[opt] n so many, fewer only at the end; the limit does not bind them. Absent: what is there; negative: at most so many
+@int[opt] n so many, fewer only at the end; the limit does not bind them. Absent: what is there; negative: at most so many,
+beyond the limit up to 256 KiB
 @treturn[1] string
 @treturn[2] boolean false when they are not there yet
 @return[3] nil at the end
@@ -149,17 +150,11 @@ Take bytes.
 static int stream_read (lua_State *L) {
   fc_stream *s = check_stream(L);
   lua_Integer n = luaL_optinteger(L, 2, -LUA_MAXINTEGER);
-  size_t there = s->buffer.length, most = n < 0 ? -(size_t)n : (size_t)n;
-  if (n > 0 && there < most && !s->ended) {
-    if (s->want != most)
-      fc_stream_want(s, most);
-    if (!s->ended && s->buffer.length < most) {
-      lua_pushboolean(L, 0);
-      return 1;
-    }
-    there = s->buffer.length;
-  }
-  if (there == 0)
+  size_t most = n < 0 ? -(size_t)n : (size_t)n, least = n < 0 ? 1 : most;
+  if (s->buffer.length < least && !lua_isnoneornil(L, 2))
+    fc_stream_want(s, n > 0 || most < MOST_AT_ONCE ? most : MOST_AT_ONCE);
+  size_t there = s->buffer.length;
+  if (there == 0 || (there < least && !s->ended))
     return push_nothing(L, s);
   return push_bytes(L, s, there < most ? there : most);
 }

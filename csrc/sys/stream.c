@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,8 +45,15 @@ static void watch_or_end (fc_stream *s) {
     end_stream(s, err.errnum);
 }
 
+/* A block of this size that was freed has glibc keep what is freed up to it: the strings that large reads become would
+ * otherwise be mapped and zeroed anew, time and again. @see mallopt(3), M_MMAP_THRESHOLD */
+static void keep_freed_memory (void) {
+  void *volatile block = malloc(KEPT_MEMORY);
+  free(block);
+}
+
 /* One read; whether another may bring more. */
-static bool read_once (fc_stream *s, bool till_empty) {
+static bool read_once (fc_stream *s) {
   size_t room = s->chunk;
   if (!s->ring) {
     size_t left = (s->want > s->limit ? s->want : s->limit) - s->buffer.length;
@@ -71,22 +79,21 @@ static bool read_once (fc_stream *s, bool till_empty) {
     s->scanned = s->scanned > over ? s->scanned - over : 0;
     fc_buffer_take(&s->buffer, over);
   }
-  if ((size_t)n == s->chunk && s->chunk < READ_SIZE_MAX)
+  if ((size_t)n == s->chunk && s->chunk < READ_SIZE_MAX) {
     s->chunk *= 4;
-  return till_empty || !s->socket || (size_t)n == room;
+    if (s->chunk == READ_SIZE_MAX)
+      keep_freed_memory();
+  }
+  return !s->socket || (size_t)n == room;
 }
 
-static void fill (fc_stream *s, bool till_empty) {
+void fc_stream_fill (fc_stream *s) {
   uint64_t before = s->dropped + s->buffer.length;
-  for (int i = 0; i < READS_AT_ONCE && !s->ended && !is_full(s) && read_once(s, till_empty); i++) {}
+  for (int i = 0; i < READS_AT_ONCE && !s->ended && !is_full(s) && read_once(s); i++) {}
   if (!is_full(s))   /* a full one is mostly emptied at once: the reactor tells of it otherwise */
     watch_or_end(s);
   if (s->ended || s->dropped + s->buffer.length > before)
     fc_wake_fire(s->reactor, &s->wake);
-}
-
-void fc_stream_fill (fc_stream *s) {
-  fill(s, true);
 }
 
 static void stream_ready (fc_source *source, uint32_t events) {
@@ -97,7 +104,7 @@ static void stream_ready (fc_source *source, uint32_t events) {
     /* a hang-up is told even to who does not ask; the rest is read when there is room */
     fc_reactor_unwatch(s->reactor, &s->source);
   else if ((events & ~(uint32_t)EPOLLOUT) && !is_full(s))
-    fill(s, false);
+    fc_stream_fill(s);
   else
     watch_or_end(s);
 }
@@ -148,6 +155,8 @@ int fc_stream_await_room (fc_stream *s, fc_error *err) {
 }
 
 void fc_stream_want (fc_stream *s, size_t n) {
+  if (s->want == n)
+    return;
   s->want = n;
   watch_or_end(s);
 }
@@ -162,7 +171,7 @@ void fc_stream_take (fc_stream *s, size_t n) {
   if (s->buffer.length == 0)
     fc_wake_close(s->reactor, &s->wake);   /* nothing more to tell of */
   if (!s->source.registered)
-    fill(s, false);
+    fc_stream_fill(s);
   else
     watch_or_end(s);
 }

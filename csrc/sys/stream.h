@@ -39,7 +39,7 @@ void fc_stream_fill (fc_stream *s);
 ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err);
 /* Have `room` fired once more can be sent. */
 int fc_stream_await_room (fc_stream *s, fc_error *err);
-/* Read on beyond the limit until so many bytes are there; 0: no longer. */
+/* Keep up to so many bytes, beyond the limit; 0: no longer. */
 void fc_stream_want (fc_stream *s, size_t n);
 /* Forget n bytes that were looked at; reading goes on when there is room again. */
 void fc_stream_take (fc_stream *s, size_t n);
