@@ -214,10 +214,9 @@ function methods:request (method, path, body, options)
     return nil, closed_error(self)
   end
   local text = body ~= nil and core.json.encode(body) or nil
-  local timeout = options and options.timeout or self.timeout
   local operation = method .. " " .. path
   local began = core.now()
-  local deadline = loop.deadline(timeout)
+  local deadline = loop.limit(operation, options, self.timeout)
   local use <close> = take(self, deadline)
   if not use then
     return nil, self.closed and closed_error(self) or timed_out(operation, core.now() - began)
@@ -353,6 +352,7 @@ for _, operation in ipairs(operations) do
     if not operation.body then
       body, options = nil, body
     end
+    loop.options(operation.name, options)
     local gated = gate.of(operation)
     local err = gated and lacking(self, gated, body, options)
       or phased and self.state and out_of_phase(self, operation, body, options)
