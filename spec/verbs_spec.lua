@@ -98,6 +98,16 @@ describe("the verbs of a machine on release 1.16", function ()
     assert.equal("", sent())
   end)
 
+  it("take no version that is none", function ()
+    local vm = assert(fc.new())
+    for reply, type_of in pairs { [12] = "number", [{}] = "table" } do
+      vm.api = { get_version = function () return { firecracker_version = reply } end }
+      local version, err = vm:version()
+      assert.same({ nil, "json", "GET /version: reply: firecracker_version: string expected, got " .. type_of },
+        { version, err.code, err.message })
+    end
+  end)
+
   it("say what the VMM says where it cannot", function ()
     local vm, _ <close> = running { release = "1.16.1" }
     local ok, err = vm:add_drive { drive_id = "d", path_on_host = "/d", is_root_device = false }

@@ -42,6 +42,8 @@ local FILE <const> = { path = "string", size = "integer" }
 local SHAPE <const> = { format = "integer", type = "string", id = "string", created = "string", release = "string",
                         architecture = "string", state = FILE, memory = FILE, config = {} }
 local LISTS <const> = { drives = "drive_id", network_interfaces = "iface_id", pmem = "id" }
+local SECTIONS <const> = { vsock = { uds_path = "string" },
+                           machine_config = { vcpu_count = "integer", mem_size_mib = "integer" } }
 
 -- The first field that has not the shape, and what was expected.
 local function misshapen (value, shape, at)
@@ -79,13 +81,11 @@ local function misshapen_config (config)
       end
     end
   end
-  for name, field in pairs { vsock = "uds_path", machine_config = "mem_size_mib" } do
-    local section = config[name]
-    local expected = name == "vsock" and "string" or "integer"
-    if section ~= nil then
-      local found, wanted = misshapen(section, { [field] = expected }, "config." .. name)
+  for name, shape in pairs(SECTIONS) do
+    if config[name] ~= nil then
+      local found, expected = misshapen(config[name], shape, "config." .. name)
       if found then
-        return found, wanted
+        return found, expected
       end
     end
   end

@@ -2,6 +2,7 @@
 -- @module firecracker.machine.verbs.machine
 
 local asking = require "firecracker.machine.verbs.asking"
+local errors = require "firecracker.errors"
 local lazy = require "firecracker.lazy"
 
 local file = lazy "firecracker.config.file"
@@ -30,7 +31,12 @@ function methods:version (options)
   if not reply then
     return nil, err
   end
-  return reply.firecracker_version
+  local version = reply.firecracker_version
+  if type(version) ~= "string" then
+    return nil, errors.new { code = "json", operation = "GET /version",
+      message = ("GET /version: reply: firecracker_version: string expected, got %s"):format(type(version)) }
+  end
+  return version
 end
 
 --- The configuration as the VMM has it.
