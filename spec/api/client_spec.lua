@@ -84,7 +84,8 @@ describe("a client of the API", function ()
 
     it("when a reply that is to be an object is none", function ()
       for _, case in ipairs {
-        { "HTTP/1.1 204 \r\n\r\n", "nothing" }, { reply(200, "[]"), "array" }, { reply(200, "5"), "number" }, { reply(200, "false"), "boolean" },
+        { "HTTP/1.1 204 \r\n\r\n", "nothing" }, { reply(200, "[]"), "array" }, { reply(200, "5"), "number" },
+        { reply(200, "false"), "boolean" },
       } do
         for method, operation in pairs { get_version = "GET /version", get_instance_info = "GET /", get_vm_config = "GET /vm/config" } do
           server({ { text = case[1] } }, function (s)
