@@ -98,13 +98,24 @@ describe("the verbs of a machine on release 1.16", function ()
     assert.equal("", sent())
   end)
 
-  it("take no version that is none", function ()
+  it("take no version and no configuration that is none", function ()
     local vm = assert(fc.new())
     for reply, type_of in pairs { [12] = "number", [{}] = "table" } do
       vm.api = { get_version = function () return { firecracker_version = reply } end }
       local version, err = vm:version()
       assert.same({ nil, "json", "GET /version: reply: firecracker_version: string expected, got " .. type_of },
         { version, err.code, err.message })
+    end
+    for message, reply in pairs {
+      ["drives: list expected"] = { drives = 5 },
+      ["drives[1].drive_id: string expected"] = { drives = { {} } },
+      ["machine_config.vcpu_count: integer expected"] = { ["machine-config"] = { vcpu_count = "x", mem_size_mib = 1 } },
+    } do
+      vm.api = { get_vm_config = function () return reply end }
+      for _, call in ipairs { vm.full_config, function () return vm:update_drive "d" end } do
+        local config, err = call(vm)
+        assert.same({ nil, "json", "GET /vm/config: reply: " .. message }, { config, err.code, err.message })
+      end
     end
   end)
 

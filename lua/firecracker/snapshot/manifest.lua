@@ -61,7 +61,12 @@ local function misshapen (value, shape, at)
   end
 end
 
-local function misshapen_config (config)
+--- Find what of a configuration, as `vm:full_config` gives it, has not the shape that is relied on.
+-- @tparam table config
+-- @treturn[1] string its path
+-- @treturn[1] string what is expected
+-- @return[2] nil
+function manifest.misshapen_config (config)
   for name, id in pairs(LISTS) do
     local list = config[name]
     if list ~= nil and type(list) ~= "table" then
@@ -141,7 +146,7 @@ function manifest.read (path)
   local field, expected = misshapen(read, SHAPE)
   if not field then
     read.config = config_file.from_sections(read.config)
-    field, expected = misshapen_config(read.config)
+    field, expected = manifest.misshapen_config(read.config)
   end
   if not field then
     field, expected = misshapen_host(read.host)
