@@ -54,6 +54,28 @@ static int signals_key (lua_State *L) {
   return 1;
 }
 
+/* Name and number. */
+static int push_signal (lua_State *L, int n) {
+  const char *name = sigabbrev_np(n);
+  if (name)
+    lua_pushstring(L, name);
+  else
+    lua_pushfstring(L, "%d", n);
+  lua_pushinteger(L, n);
+  return 2;
+}
+
+/***
+Look a signal up.
+@function signals.find
+@tparam integer|string signal 15, "TERM" or "SIGTERM"; an unknown one raises
+@treturn string its name without SIG; of a real-time signal its number
+@treturn integer its number
+*/
+static int signals_find (lua_State *L) {
+  return push_signal(L, fc_check_signal(L, 1, 1));
+}
+
 /***
 Take the next signal; one that came several times before it was taken is told once.
 @function signals:next
@@ -62,15 +84,7 @@ Take the next signal; one that came several times before it was taken is told on
 */
 static int signals_next (lua_State *L) {
   int n = fc_signals_next(check_signals(L));
-  if (n == 0)
-    return 0;
-  const char *name = sigabbrev_np(n);
-  if (name)
-    lua_pushstring(L, name);
-  else
-    lua_pushfstring(L, "%d", n);
-  lua_pushinteger(L, n);
-  return 2;
+  return n == 0 ? 0 : push_signal(L, n);
 }
 
 /***
@@ -86,7 +100,7 @@ int fc_open_signals (lua_State *L) {
   static const luaL_Reg methods[] = {
       {"key", signals_key}, {"next", signals_next}, {"close", signals_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", signals_close}, {"__close", signals_close}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"open", signals_open}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"open", signals_open}, {"find", signals_find}, {NULL, NULL}};
   fc_new_metatable(L, SIGNALS_BOX, methods, metamethods);
   luaL_newlib(L, functions);
   return 1;

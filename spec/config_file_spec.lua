@@ -68,6 +68,23 @@ describe("Firecracker's configuration file", function ()
     assert.equal("function", type(checked.logger.to))
   end)
 
+  it("leaves out a section that Firecracker would refuse, where a machine's start completes it", function ()
+    local boot = { kernel_image_path = "/k" }
+    local function dumped (more)
+      more.boot_source = boot
+      return assert(json.decode(file.dump(config.check(more))))
+    end
+    assert.is_nil(dumped { metrics = {} }.metrics)
+    assert.is_nil(dumped { metrics = { emit_id = true } }.metrics)
+    assert.same({ metrics_path = "/m", emit_id = true }, dumped { metrics = { metrics_path = "/m", emit_id = true } }.metrics)
+    local interfaces = { { iface_id = "e", host_dev_name = "t", allow_mmds = true } }
+    assert.is_nil(dumped { mmds_config = { version = "V2" }, network_interfaces = interfaces }["mmds-config"])
+    assert.same({ network_interfaces = { "e" } },
+      dumped { mmds_config = { network_interfaces = { "e" } }, network_interfaces = interfaces }["mmds-config"])
+    assert.same({}, dumped { logger = {}, entropy = {} }.entropy)
+    assert.equal('{"boot-source":{},"drives":[]}', file.dump { boot_source = {} })   -- refused as it would be here: it is the caller's
+  end)
+
   it("tells what is wrong with it", function ()
     local function fails (code, message, loaded, err)
       assert.is_nil(loaded)

@@ -112,6 +112,8 @@ describe("a manifest", function ()
         { function (t) t.config.drives = { {} } end, "config.drives[1].drive_id: string expected" },
         { function (t) t.config.drives[1].path_on_host = 1 end, "config.drives[1].path_on_host: string expected" },
         { function (t) t.config.vsock = { guest_cid = 3 } end, "config.vsock.uds_path: string expected" },
+        { function (t) t.config.machine_config.vcpu_count = "x" end, "config.machine_config.vcpu_count: integer expected" },
+        { function (t) t.config.machine_config.mem_size_mib = nil end, "config.machine_config.mem_size_mib: integer expected" },
         { function (t) t.config.machine_config = json.array {} end, "config.machine_config: object expected" },
       } do
         local change, expected = table.unpack(case)

@@ -223,7 +223,7 @@ describe("a stream", function ()
     with_pair(function (a)
       for call, message in pairs {
         ["shutdown"] = "a: no half%-close: Firecracker drops the answer",
-        ["read x"] = "read: 'l', 'L', 'a' or a number of bytes expected, got x",
+        ["read x"] = "read: 'l', 'L', 'a' or a number of bytes expected, got 'x'",
         ["read 1.5"] = "read: .* got 1.5",
         ["write nil"] = "write: string expected, got nil",
       } do

@@ -58,6 +58,67 @@ describe("the verbs of a machine on release 1.16", function ()
       "PATCH /balloon/hinting/stop 204", sent())
   end)
 
+  it("refuse options that are none, at the caller's line, and send nothing", function ()
+    local vm, _ <close>, sent = running { release = "1.16.1" }
+    local dir <const> = "/absent"
+    local options, seconds = ": table of options expected, got number", ": seconds expected, got '1'"
+    for message, call in pairs {
+      ["wait" .. options] = function () vm:wait(3) end,
+      ["wait: timeout" .. seconds] = function () vm:wait { timeout = "1" } end,
+      ["wait: timeout: seconds expected, got nan"] = function () vm:wait { timeout = math.abs(0 / 0) } end,
+      ["start" .. options] = function () assert(fc.new()):start(3) end,
+      ["start: timeout: seconds expected, got table"] = function () assert(fc.new()):start { timeout = {} } end,
+      ["stop" .. options] = function () vm:stop(3) end,
+      ["stop: term" .. seconds] = function () vm:stop { term = "1" } end,
+      ["stop: shutdown" .. seconds] = function () vm:stop { shutdown = "1" } end,
+      ["shutdown" .. options] = function () vm:shutdown(3) end,
+      ["shutdown: timeout" .. seconds] = function () vm:shutdown { timeout = "1" } end,
+      ["metrics" .. options] = function () vm:metrics(5) end,
+      ["dial" .. options] = function () vm:dial(52, 5) end,
+      ["listen" .. options] = function () vm:listen(52, 5) end,
+      ["dial: port from 0 to 4294967294 expected, got '52'"] = function () vm:dial "52" end,
+      ["get_instance_info" .. options] = function () vm:info(5) end,
+      ["get_vm_config: timeout" .. seconds] = function () vm:full_config { timeout = "1" } end,
+      ["put_drive" .. options] = function () vm:add_drive({ drive_id = "d", path_on_host = "/d" }, 5) end,
+      ["GET /x" .. options] = function () vm.api:request("GET", "/x", nil, 5) end,
+      ["kill: no such signal: 'TURM'"] = function () vm:kill "TURM" end,
+      ["kill: signal expected, got table"] = function () vm:kill {} end,
+      ["client" .. options] = function () fc.client("/x", 5) end,
+      ["client: timeout" .. seconds] = function () fc.client("/x", { timeout = "1" }) end,
+      ["snapshot.check" .. options] = function () fc.snapshot.check(dir, 5) end,
+      ["snapshot.rebase: table of options expected, got string"] = function () fc.snapshot.rebase(dir, dir, "x") end,
+      ["sleep: seconds expected, got '1'"] = function () fc.sleep "1" end,
+    } do
+      local ok, err = pcall(call)
+      assert.is_false(ok, message)
+      assert.is_table(err, tostring(err))
+      assert.same({ "usage", message }, { err.code, err.message })
+      assert.matches("verbs_spec.lua:%d+$", err.where)
+    end
+    assert.equal("", sent())
+  end)
+
+  it("take no version and no configuration that is none", function ()
+    local vm = assert(fc.new())
+    for reply, type_of in pairs { [12] = "number", [{}] = "table" } do
+      vm.api = { get_version = function () return { firecracker_version = reply } end }
+      local version, err = vm:version()
+      assert.same({ nil, "json", "GET /version: reply: firecracker_version: string expected, got " .. type_of },
+        { version, err.code, err.message })
+    end
+    for message, reply in pairs {
+      ["drives: list expected"] = { drives = 5 },
+      ["drives[1].drive_id: string expected"] = { drives = { {} } },
+      ["machine_config.vcpu_count: integer expected"] = { ["machine-config"] = { vcpu_count = "x", mem_size_mib = 1 } },
+    } do
+      vm.api = { get_vm_config = function () return reply end }
+      for _, call in ipairs { vm.full_config, function () return vm:update_drive "d" end } do
+        local config, err = call(vm)
+        assert.same({ nil, "json", "GET /vm/config: reply: " .. message }, { config, err.code, err.message })
+      end
+    end
+  end)
+
   it("say what the VMM says where it cannot", function ()
     local vm, _ <close> = running { release = "1.16.1" }
     local ok, err = vm:add_drive { drive_id = "d", path_on_host = "/d", is_root_device = false }

@@ -70,15 +70,14 @@ end
 -- @treturn[2] err code "timeout" or "closed" (the VMM is gone), with `seen`
 function methods:expect (pattern, options)
   check_readable(self)
-  if type(pattern) ~= "string" or not pcall(string.find, "", pattern) and not (options and options.plain) then
+  options = loop.options("expect", options)
+  if type(pattern) ~= "string" or not pcall(string.find, "", pattern) and not options.plain then
     usage(2, "expect: pattern expected, got %s", type(pattern) == "string" and ("'%s'"):format(pattern) or type(pattern))
-  elseif options ~= nil and type(options) ~= "table" then
-    usage(2, "expect: table of options expected, got %s", type(options))
   end
-  local deadline = loop.deadline(options and options.timeout)
+  local deadline = loop.deadline(options.timeout)
   while self.raw do
     local text, ended = self.raw:peek()
-    local found = table.pack(text:find(pattern, 1, options and options.plain))
+    local found = table.pack(text:find(pattern, 1, options.plain))
     if found[1] then
       if found[2] > 0 then
         self.raw:read(-found[2])
@@ -172,7 +171,7 @@ end
 -- @treturn string "detached", or "ended": the VMM is gone
 function methods:attach (options)
   check_readable(self)
-  options = options or {}
+  options = loop.options("attach", options)
   local escape = options.escape == nil and ESCAPE or options.escape
   local output = options.output or function (bytes)
     io.stdout:write(bytes)

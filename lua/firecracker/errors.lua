@@ -139,6 +139,17 @@ function errors.raise (level, fields)
   error(errors.new(fields), 0)
 end
 
+--- A value as a message shows it: a string in quotes, so that it is not taken for the number that is wanted.
+-- @param value
+-- @treturn string of what has no text its type
+function errors.shown (value)
+  local kind = type(value)
+  if kind == "string" then
+    return ("'%s'"):format(value)
+  end
+  return (kind == "number" or kind == "boolean") and tostring(value) or kind
+end
+
 local function traced (value)
   return errors.from(value, debug.traceback(nil, 2))
 end

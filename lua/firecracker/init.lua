@@ -96,13 +96,14 @@ function fc.client (path, options)
   if type(path) ~= "string" then
     errors.raise(2, { code = "usage", message = ("client: path expected, got %s"):format(type(path)) })
   end
-  return api_client.new(path, { timeout = options and options.timeout, log = options and options.log })
+  options = loop.options("client", options)
+  return api_client.new(path, { timeout = options.timeout, log = options.log })
 end
 
 --- Hand signals of this process on to a machine's VMM. They are blocked for this thread, and read in the loop, until the VMM
 -- ends or the forwarding is closed; no handler is installed.
 -- @tparam table vm a machine that has a VMM
--- @tparam[opt={"INT","QUIT","TERM","HUP","ABRT"}] {string,...} list
+-- @tparam[opt={"INT","QUIT","TERM","HUP","ABRT"}] {string|integer,...} list names or numbers
 -- @treturn[1] table forwarding; close it
 -- @return[2] nil
 -- @treturn[2] err

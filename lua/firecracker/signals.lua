@@ -12,7 +12,7 @@ local signals = {}
 
 local DEFAULT <const> = { "INT", "QUIT", "TERM", "HUP", "ABRT" }
 
--- By signal: its descriptor, and whose VMMs get it. One descriptor for all: of several, one would get the signal.
+-- By a signal's number: its descriptor, and whose VMMs get it. One descriptor for all: of several, one would get the signal.
 local channels = {}
 
 local function deliver (channel)
@@ -41,7 +41,11 @@ local methods = {}
 local metatable = { __name = "firecracker.forwarding", __index = methods }
 
 function metatable:__tostring ()
-  return ("<forwarding %s%s>"):format(table.concat(self.list, " "), self.closed and ", closed" or "")
+  local names = {}
+  for i, channel in ipairs(self.channels) do
+    names[i] = channel.name
+  end
+  return ("<forwarding %s%s>"):format(table.concat(names, " "), self.closed and ", closed" or "")
 end
 
 --- Stop forwarding and put the signal mask back. What came until now is still forwarded. Closing twice is no error.
@@ -51,12 +55,11 @@ function methods:close ()
     return
   end
   self.closed = true
-  for _, name in ipairs(self.list) do
-    local channel = channels[name]
+  for _, channel in ipairs(self.channels) do
     deliver(channel)
     channel.handles[self] = nil
     if not next(channel.handles) then
-      channels[name] = nil
+      channels[channel.number] = nil
       loop.fire(channel)
       channel.signals:close()
     end
@@ -74,49 +77,56 @@ local function await_end (handle)
   handle:close()
 end
 
-local function open_channel (name)
-  local ok, opened, err = pcall(core.signals.open, { name })
-  if not ok then
-    errors.raise(3, { code = "usage", message = "forward_signals: " .. (tostring(opened):match "%((.*)%)$" or tostring(opened)) })
-  elseif not opened then
-    return nil, err
+--- Look a signal up; an unknown one raises.
+-- @tparam string verb
+-- @tparam integer|string signal 15, "TERM", "SIGterm"
+-- @treturn string its name
+-- @treturn integer its number
+function signals.find (verb, signal)
+  local known, name, number = pcall(core.signals.find, type(signal) == "string" and signal:upper() or signal)
+  if not known then
+    errors.raise(2, { code = "usage", message = ("%s: %s"):format(verb, name:match "%((.*)%)$" or name) })
   end
-  local channel = { signals = opened, handles = {} }
-  channels[name] = channel
-  return channel
+  return name, number
 end
 
-local function names_of (list)
-  local names, seen = {}, {}
-  for i, name in ipairs(list) do
-    name = type(name) == "string" and name:upper():gsub("^SIG", "") or name
-    if name == "KILL" or name == "STOP" or name == 9 or name == 19 then
+local function channel_of (number, name)
+  if not channels[number] then
+    local opened, err = core.signals.open { number }
+    if not opened then
+      return nil, err
+    end
+    channels[number] = { signals = opened, handles = {}, number = number, name = name }
+  end
+  return channels[number]
+end
+
+-- As many as there are different ones: { number, name }. Each is checked before any is blocked.
+local function wanted (list)
+  local found, seen = {}, {}
+  for i, signal in ipairs(list) do
+    local name, number = signals.find("forward_signals", signal)
+    if name == "KILL" or name == "STOP" then
       errors.raise(3, { code = "usage", message = ("forward_signals: [%d]: %s cannot be caught"):format(i, name) })
-    elseif not seen[name] then
-      seen[name] = true
-      names[#names + 1] = name
+    elseif not seen[number] then
+      seen[number] = true
+      found[#found + 1] = { number, name }
     end
   end
-  return names
+  return found
 end
 
 --- Forward signals of this process to a machine's VMM, until it ends or the forwarding is closed.
 -- @tparam table vm a machine that has a VMM
--- @tparam {string,...} list names; default INT, QUIT, TERM, HUP, ABRT
+-- @tparam {string|integer,...} list names or numbers; default INT, QUIT, TERM, HUP, ABRT
 -- @tparam function tell gets events
 -- @treturn[1] table forwarding; close it
 -- @return[2] nil
 -- @treturn[2] err
 function signals.forward (vm, list, tell)
-  local self = setmetatable({ list = {}, process = vm.process, tell = tell }, metatable)
-  for _, name in ipairs(names_of(list or DEFAULT)) do
-    local returned, channel, err = pcall(function ()
-      local have = channels[name]
-      if have then
-        return have
-      end
-      return open_channel(name)
-    end)
+  local self = setmetatable({ channels = {}, process = vm.process, tell = tell }, metatable)
+  for _, signal in ipairs(wanted(list or DEFAULT)) do
+    local returned, channel, err = pcall(channel_of, table.unpack(signal))
     if not returned or not channel then
       self:close()
       if not returned then
@@ -126,7 +136,7 @@ function signals.forward (vm, list, tell)
     end
     local is_new = not next(channel.handles)
     channel.handles[self] = true
-    self.list[#self.list + 1] = name
+    self.channels[#self.channels + 1] = channel
     if is_new then
       loop.background(serve, channel)
     end

@@ -30,14 +30,6 @@ local function fail (self, code, message, ...)
   return nil, errors.new { code = code, message = ("%s: %s"):format(self.what, message:format(...)) }
 end
 
--- Options stand last; the deadline they make.
-local function deadline_of (verb, options)
-  if options ~= nil and type(options) ~= "table" then
-    errors.raise(3, { code = "usage", message = ("%s: table of options expected, got %s"):format(verb, type(options)) })
-  end
-  return loop.deadline(options and options.timeout)
-end
-
 -- What `take(raw, …)` takes, once it is there; nil at the end, nil and err otherwise.
 local function await (self, deadline, take, ...)
   while true do
@@ -94,7 +86,7 @@ function methods:read (format, options)
   if type(format) == "table" and options == nil then
     format, options = nil, format
   end
-  local deadline = deadline_of("read", options)
+  local deadline = loop.limit("read", options)
   local number = math.tointeger(format)
   if number then
     return bytes(self, number, deadline)
@@ -102,7 +94,7 @@ function methods:read (format, options)
   local reader = FORMATS[format == nil and "l" or type(format) == "string" and format:gsub("^%*", "")]
   if not reader then
     errors.raise(2, { code = "usage",
-      message = ("read: 'l', 'L', 'a' or a number of bytes expected, got %s"):format(tostring(format)) })
+      message = ("read: 'l', 'L', 'a' or a number of bytes expected, got %s"):format(errors.shown(format)) })
   end
   return reader(self, deadline)
 end
@@ -153,7 +145,7 @@ function methods:write (...)
   if type(list[#list]) == "table" then
     options = table.remove(list)
   end
-  local deadline = deadline_of("write", options)
+  local deadline = loop.limit("write", options)
   for i = 1, select("#", ...) - (options and 1 or 0) do
     local kind = type(list[i])
     if kind ~= "string" and kind ~= "number" then

@@ -27,10 +27,9 @@ local function check (verb, path, port, options)
   if type(path) ~= "string" or path == "" then
     usage(3, "%s: path expected, got %s", verb, path == "" and "an empty string" or type(path))
   elseif math.type(port) ~= "integer" or port < 0 or port >= 0xffffffff then
-    usage(3, "%s: port from 0 to 4294967294 expected, got %s", verb, tostring(port))
-  elseif options ~= nil and type(options) ~= "table" then
-    usage(3, "%s: table of options expected, got %s", verb, type(options))
+    usage(3, "%s: port from 0 to 4294967294 expected, got %s", verb, errors.shown(port))
   end
+  return loop.options(verb, options)
 end
 
 -- Dialling -----------------------------------------------------------------------------------------------------------
@@ -119,8 +118,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "vsock" or "timeout", with a hint
 function vsock.dial (path, port, options)
-  check("dial", path, port, options)
-  return dial(path, port, loop.deadline(options and options.timeout or TIMEOUT))
+  return dial(path, port, loop.deadline(check("dial", path, port, options).timeout or TIMEOUT))
 end
 
 -- Listening ----------------------------------------------------------------------------------------------------------
@@ -136,8 +134,7 @@ local metatable = { __name = "firecracker.vsock.listener", __index = listener }
 -- @return[2] nil
 -- @treturn[2] err
 function vsock.listen (path, port, options)
-  check("listen", path, port, options)
-  options = options or {}
+  options = check("listen", path, port, options)
   local whole = ("%s_%d"):format(path, port)
   local ours, theirs = paths.split(whole)
   local name, err = files.absolute(ours or whole)
@@ -168,10 +165,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "timeout", "closed" or "system"
 function listener:accept (options)
-  if options ~= nil and type(options) ~= "table" then
-    usage(2, "accept: table of options expected, got %s", type(options))
-  end
-  local deadline = loop.deadline(options and options.timeout)
+  local deadline = loop.limit("accept", options)
   while self.raw do
     local fd, err = self.raw:accept()
     local raw
@@ -248,11 +242,11 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "vsock" or "timeout", with a hint; "exited", "state"
 function methods:dial (port, options)
-  check("dial", self.vsock_path or "-", port, options)
+  options = check("dial", self.vsock_path or "-", port, options)
   if not self.process or not self.vsock_path then
     return no_device(self)
   end
-  return dial(self.vsock_path, port, loop.deadline(options and options.timeout or self.config.timeouts.dial), function ()
+  return dial(self.vsock_path, port, loop.deadline(options.timeout or self.config.timeouts.dial), function ()
     return process.exit(self) and self:exited_error()
   end, self.process:key())
 end
@@ -274,7 +268,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:listen (port, options)
-  check("listen", self.vsock_path or "-", port, options)
+  options = check("listen", self.vsock_path or "-", port, options)
   local config, jail = self.config.vsock, self.config.jailer
   local path = self.vsock_path or config and not jail and config.uds_path
   if not path or self.settled then
@@ -285,7 +279,6 @@ function methods:listen (port, options)
     return nil, errors.new { code = "config", field = "vsock.uds_path", port = port,
       message = ("config.vsock.uds_path: with _%d behind it %d bytes, the VMM connects to at most %d"):format(port, longest, SUN_PATH) }
   end
-  options = options or {}
   local made, err = vsock.listen(path, port, { mode = options.mode, uid = options.uid or jail and jail.uid,
                                                gid = options.gid or jail and jail.gid })
   if not made then

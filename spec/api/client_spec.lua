@@ -59,6 +59,7 @@ describe("a client of the API", function ()
       ['{"error":"unknown field `x`"}'] = "unknown field `x`",
       ['{"error": "unknown field "x", expected "y""}'] = "unknown field ",
       ["Service Unavailable"] = "Service Unavailable", ["[]"] = "[]", ['"no"'] = '"no"',
+      ['{"fault_message":{}}'] = '{"fault_message":{}}', ['{"error":5}'] = '{"error":5}',
     } do
       it("with the server's words out of " .. text, function ()
         server({ { text = reply(400, text) } }, function (s)
@@ -78,6 +79,39 @@ describe("a client of the API", function ()
         assert.is_nil(value)
         assert.same({ "json", "{oops" }, { err.code, err.reply })
         assert.matches("^GET /: reply: not valid JSON at byte 3 of 5$", err.message)
+      end)
+    end)
+
+    it("when a reply that is to be an object is none", function ()
+      for _, case in ipairs {
+        { "HTTP/1.1 204 \r\n\r\n", "nothing" }, { reply(200, "[]"), "array" }, { reply(200, "5"), "number" },
+        { reply(200, "false"), "boolean" },
+      } do
+        for method, operation in pairs { get_version = "GET /version", get_instance_info = "GET /", get_vm_config = "GET /vm/config" } do
+          server({ { text = case[1] } }, function (s)
+            local api = new(s.path)
+            local value, err = api[method](api)
+            assert.is_nil(value)
+            assert.same({ "json", operation, operation .. ": reply: object expected, got " .. case[2] },
+              { err.code, err.operation, err.message })
+          end)
+        end
+      end
+      server({ { text = reply(200, "[5]") } }, function (s)   -- metadata may be anything
+        assert.same({ 5 }, new(s.path):get_mmds())
+      end)
+    end)
+
+    it("nowhere for a release that is none: the VMM has the word", function ()
+      for _, version in ipairs { '12', '{}', '"newest"', 'null' } do
+        local answer = reply(200, '{"firecracker_version":' .. version .. '}')
+        server({ { text = answer }, { text = "HTTP/1.1 204 \r\n\r\n" } }, function (s)
+          assert.is_true(new(s.path):put_serial {})
+        end)
+      end
+      server({ { text = "HTTP/1.1 204 \r\n\r\n" } }, function (s)
+        local value, err = new(s.path):put_serial {}
+        assert.is_true(value, tostring(err))
       end)
     end)
 

@@ -41,6 +41,8 @@ describe("fclua api", function ()
     ["PUT /drive '{}'"] = "no request 'PUT /drive' (did you mean 'PUT /drives/{drive_id}'?); --raw sends it all the same",
     ["PUT /drives/a-b '{}'"] = "no request 'PUT /drives/a-b'",
     ["PUT /drives/a"] = "PUT /drives/a needs a body: Drive",
+    ["GET /version 5"] = "GET /version takes no body",
+    ["DELETE /drives/a '{}'"] = "DELETE /drives/a takes no body",
     ["PUT /mmds '{'"] = "the body: not valid JSON",
   } do
     it("refuses " .. words, function ()

@@ -38,6 +38,16 @@ describe("signals", function ()
     assert.is_nil(signals:next())
   end)
 
+  it("are found by name and number", function ()
+    for _, signal in ipairs { "TERM", "SIGTERM", 15 } do
+      assert.same({ "TERM", 15 }, { core.signals.find(signal) })
+    end
+    assert.same({ "40", 40 }, { core.signals.find(40) })
+    for _, signal in ipairs { "TURM", 0, 65, 1.5, true } do
+      assert.is_false((pcall(core.signals.find, signal)))
+    end
+  end)
+
   it("fire the key", function ()
     local signals <close> = assert(core.signals.open { "USR1" })
     assert.same({}, driver.fired())

@@ -130,6 +130,8 @@ describe("#kvm a console", function ()
       ["expect: pattern expected, got nil"] = function () console:expect() end,
       ["expect: pattern expected, got '%[x'"] = function () console:expect "[x" end,
       ["expect: table of options expected, got number"] = function () console:expect("x", 1) end,
+      ["expect: timeout: seconds expected, got '1'"] = function () console:expect("x", { timeout = "1" }) end,
+      ["attach: table of options expected, got number"] = function () console:attach(5) end,
     } do
       local ok, err = pcall(call)
       assert.is_false(ok)

@@ -91,6 +91,16 @@ describe("#kvm signals of this process", function ()
     assert.same({ signal = 12 }, vm:wait { timeout = 10 })
   end)
 
+  it("reach each VMM, whether one asked by name and another by number", function ()
+    local first <close> = assert(fc.boot(bed.config "idle"))
+    local second <close> = assert(fc.boot(bed.config "idle"))
+    assert.equal("<forwarding TERM>", tostring(assert(fc.forward_signals(first, { "TERM", 15, "sigterm" }))))
+    assert.equal("<forwarding TERM 40>", tostring(assert(fc.forward_signals(second, { 15, 40 }))))
+    kill "TERM"
+    assert.same({ signal = 15 }, first:wait { timeout = 10 })
+    assert.same({ signal = 15 }, second:wait { timeout = 10 })
+  end)
+
   it("need a machine with a VMM and names that are signals", function ()
     local vm <close> = assert(fc.new(bed.config "idle"))
     local handle, err = fc.forward_signals(vm)
@@ -99,7 +109,11 @@ describe("#kvm signals of this process", function ()
     assert(vm:start())
     for message, list in pairs {
       ["forward_signals: no such signal: 'INTERRUPT'"] = { "TERM", "INTERRUPT" },
+      ["forward_signals: no such signal: 'TURM'"] = { "turm" },
+      ["forward_signals: no such signal: 99.0"] = { 99 },
+      ["forward_signals: signal expected, got boolean"] = { "TERM", true },
       ["forward_signals: [2]: KILL cannot be caught"] = { "TERM", "SIGKILL" },
+      ["forward_signals: [1]: STOP cannot be caught"] = { 19 },
       ["forward_signals: a machine and a list of signals expected"] = "TERM",
     } do
       local ok, problem = pcall(fc.forward_signals, vm, list)

@@ -47,7 +47,7 @@ describe("#kvm a machine's vsock", function ()
       assert.same({ "state", "set config.vsock" }, { err.code, err.hint })
     end
     assert.equal("state", select(2, fc.new(config()):dial(52)).code)
-    assert.error_matches(function () vm:dial "52" end, "dial: port from 0 to 4294967294 expected, got 52")
+    assert.error_matches(function () vm:dial "52" end, "dial: port from 0 to 4294967294 expected, got '52'")
   end)
 
   it("is listened at from before the start; the listener goes with the machine, however it ends", function ()

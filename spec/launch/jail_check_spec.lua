@@ -131,6 +131,42 @@ describe("#root validate.JailerCfg", function ()
     end)
   end)
 
+  it("takes no file of the other version of cgroups", function ()
+    local has = { {}, {} }   -- by version: where each controller is
+    for line in io.lines "/proc/self/mountinfo" do
+      local point, kind, options = line:match "^%S+ %S+ %S+ %S+ (%S+) .- %- (%S+) %S+ (%S+)"
+      if kind == "cgroup2" then
+        for name in io.open(point .. "/cgroup.controllers"):read "a":gmatch "%S+" do has[2][name] = point end
+      elseif kind == "cgroup" then
+        for name in options:gmatch "[^,]+" do has[1][name] = point end
+      end
+    end
+    local files_of = {
+      cpu = { { "cpu.shares", "cpu.cfs_quota_us" }, { "cpu.weight", "cpu.max" } },
+      memory = { { "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes" },
+                 { "memory.max", "memory.high", "memory.swap.max" } },
+    }
+    local seen
+    for controller, names in pairs(files_of) do
+      for version = 1, 2 do
+        for _, name in ipairs(has[version][controller] and names[3 - version] or {}) do
+          seen = true
+          local _, err = check { cgroups = { [name] = 400 } }
+          assert.same({ "config", ('jailer.cgroups["%s"]'):format(name) }, { err.code, err.field })
+          assert.equal(("validate.JailerCfg: config.%s: '%s=400' is of version %d of cgroups, here %s is in version %d (%s)"):format(
+            err.field, name, 3 - version, controller, version, has[version][controller]), err.message)
+          assert.equal("jailer.cgroups[2]", select(2, check { cgroups = { names[version][1] .. "=9", name .. "=400" } }).field)
+        end
+        for _, name in ipairs(has[version][controller] and names[version] or {}) do
+          assert(check { cgroups = { [name] = 400 } })
+        end
+      end
+    end
+    if not seen then
+      pending "neither cpu nor memory is in a hierarchy of cgroups here"
+    end
+  end)
+
   it("asks an old jailer's release only about a program whose name it would refuse", function ()
     local jailer = os.getenv "JAILER" or sh "command -v jailer":match "%S+"
     if not jailer then

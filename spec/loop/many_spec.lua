@@ -115,7 +115,43 @@ describe("many.map", function ()
     for _, limit in ipairs { 0, -1, 1.5, "2" } do
       local ok, err = pcall(many.map, { 1 }, error, { limit = limit })
       assert.is_false(ok)
-      assert.equal("map: limit: positive integer expected, got " .. limit, err.message)
+      assert.equal("map: limit: positive integer expected, got " .. errors.shown(limit), err.message)
+    end
+  end)
+
+  it("refuses what is no list, no function and no option, at the caller's line", function ()
+    for message, call in pairs {
+      ["map: table expected, got number"] = function () many.map(5, print) end,
+      ["map: function expected, got nil"] = function () many.map({}) end,
+      ["map: table of options expected, got number"] = function () many.map({}, print, 5) end,
+      ["map: on_error: 'continue' or 'stop' expected, got 'halt'"] = function () many.map({}, print, { on_error = "halt" }) end,
+      ["all: table expected, got nil"] = function () many.all() end,
+      ["all: [2]: function expected, got string"] = function () many.all { error, "print" } end,
+    } do
+      local ok, err = pcall(call)
+      assert.is_false(ok)
+      assert.same({ "usage", message }, { err.code, err.message })
+      assert.matches("many_spec.lua:%d+$", err.where)
+    end
+    assert.same({ n = 1, errors = {}, 2 }, many.map({ 1 }, setmetatable({}, { __call = function (_, n) return 2 * n end })))
+  end)
+
+  it("takes results for items: what failed is passed over and keeps its error", function ()
+    for _, on_error in ipairs { "continue", "stop" } do
+      local first = many.map({ 1, 2, 3, 4, 5, 6, 7, 8 }, function (n)
+        if n == 2 or n == 5 or n == 6 or n == 8 then
+          return nil, "no " .. n
+        end
+        return n
+      end)
+      local seen = {}
+      local second = many.map(first, function (n)
+        seen[#seen + 1] = n
+        return 10 * n
+      end, { limit = 2, on_error = on_error })
+      assert.same({ 1, 3, 4, 7 }, seen)
+      assert.same({ n = 8, errors = { [2] = "no 2", [5] = "no 5", [6] = "no 6", [8] = "no 8" }, 10, [3] = 30, [4] = 40, [7] = 70 },
+        second)
     end
   end)
 

@@ -89,6 +89,29 @@ describe("fc.net", function ()
       refused("ENOENT", "cannot delete network namespace " .. NAME, again:delete())
     end)
 
+    it("takes no other table for the caller's own namespace", function ()
+      local vm = assert(fc.new())
+      local before = net:links()
+      for _, other in ipairs { { name = "blue" }, {}, vm, { fd = 1 }, { fd = print } } do
+        for field, call in pairs {
+          netns = function () return fc.net.open(other) end,
+          [2] = function () return net:set_link("lo", { netns = other }) end,
+          [3] = function () return net:add_link { kind = "veth", name = "a", peer = "b", netns = other } end,
+          peer_netns = function () return net:add_link { kind = "veth", name = "a", peer = "b", netns = space.fd, peer_netns = other } end,
+        } do
+          field = type(field) == "string" and field or "netns"
+          local ok, err = pcall(call)
+          assert.is_false(ok)
+          assert.same({ "usage", field, field .. ": name, path, namespace or descriptor expected, got another table" },
+            { err.code, err.field, err.message })
+          assert.matches("network_spec%.lua:%d+$", err.where)
+        end
+      end
+      assert.equal(#before, #net:links())
+      local own <close> = assert(fc.net.open { path = "/x", fd = space.fd })   -- as vm.netns is
+      assert.equal(#before, #own:links())
+    end)
+
     it("makes one without a name that programs reach by its path", function ()
       local namespace <close> = assert(fc.net.create_namespace())
       assert.is_nil(namespace.name)

@@ -189,6 +189,7 @@ local function judge (operation, status, text)
   end
   local body = decode(text)
   local fault = type(body) == "table" and (body.fault_message or body.error)
+  fault = type(fault) == "string" and fault
     or text:match '"error"%s*:%s*"([^"]*)"'   -- its parser's own errors are not valid JSON
     or text
   return nil, errors.new {
@@ -209,6 +210,8 @@ end
 function methods:request (method, path, body, options)
   if type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/" then
     errors.raise(2, { code = "usage", message = "request: a method and a path that begins with a slash expected" })
+  elseif options ~= nil then
+    loop.options(method .. " " .. path, options)
   end
   if self.closed then
     return nil, closed_error(self)
@@ -280,11 +283,12 @@ local function learn (self, options)
     if self.release then
       found = self.release()
     else
-      local reply, err = self:request("GET", "/version", nil, options)
+      local reply, err = self:get_version(options)
       if not reply and err.code ~= "api" then
         return nil       -- the request itself will say why
       end
       found = reply and reply.firecracker_version
+      found = type(found) == "string" and found:find "^%d+%.%d" and found
     end
     self.known_release = found or false
   end
@@ -321,7 +325,7 @@ local function out_of_phase (self, operation, body, options)
   if not phase or phases.fits(phase, state) then
     return nil
   end
-  local reply = self:request("GET", "/", nil, options)
+  local reply = self:get_instance_info(options)
   local actual = reply and phases.OF_VMM[reply.state]
   if actual and actual ~= state then
     state = actual
@@ -336,9 +340,20 @@ local function out_of_phase (self, operation, body, options)
                       message = phases.say(operation, phase, state, self.who or tostring(self)) }
 end
 
+-- The reply where the table has a model for it: an object, no array (which has a metatable) and not nothing.
+local function object (operation, value, err)
+  if value == nil or (type(value) == "table" and not getmetatable(value)) then
+    return value, err
+  end
+  local asked = operation.method .. " " .. operation.path
+  return nil, errors.new { code = "json", operation = asked, message = ("%s: reply: object expected, got %s"):format(asked,
+    value == true and "nothing" or type(value) == "table" and "array" or type(value)) }
+end
+
 for _, operation in ipairs(operations) do
   local prefix, field, suffix = operation.path:match "^(.-)({[%w_]+})(.*)$"
   local phased = operation.phase ~= "any"
+  local replies = operation.reply ~= nil and operation.reply ~= "json"
   methods[operation.name] = function (self, ...)
     local path, body, options = operation.path, ...
     if field then
@@ -353,11 +368,15 @@ for _, operation in ipairs(operations) do
     if not operation.body then
       body, options = nil, body
     end
+    loop.options(operation.name, options)
     local gated = gate.of(operation)
     local err = gated and lacking(self, gated, body, options)
       or phased and self.state and out_of_phase(self, operation, body, options)
     if err then
       return nil, err
+    end
+    if replies then
+      return object(operation, self:request(operation.method, path, body, options))
     end
     return self:request(operation.method, path, body, options)
   end

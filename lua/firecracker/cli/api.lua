@@ -114,8 +114,12 @@ function api.main (options)
   local ok, body = read_body(options.json)
   if not ok then
     return refuse("the body: %s", body)
-  elseif operation and operation.body and body == nil and not operation.optional and not options.raw then
-    return refuse("%s %s needs a body: %s", options.verb, options.path, operation.body)
+  elseif operation and not options.raw then
+    if operation.body and body == nil and not operation.optional then
+      return refuse("%s %s needs a body: %s", options.verb, options.path, operation.body)
+    elseif not operation.body and body ~= nil then
+      return refuse("%s %s takes no body", options.verb, options.path)
+    end
   end
   return send(options, operation, id, body)
 end

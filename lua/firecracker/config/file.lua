@@ -59,6 +59,20 @@ function file.from_sections (sections)
   return config
 end
 
+-- What Firecracker requires of a section and this library, which finds it at the start, does not.
+local function lacks (name, value)
+  local asked = {}
+  for _, field in ipairs(records[name].fields) do
+    asked[field.name] = field.required
+  end
+  for _, field in ipairs(models[records[name].model].fields) do
+    if field.required and not asked[field.name] and value[field.name] == nil then
+      return true
+    end
+  end
+  return false
+end
+
 -- Nothing where nothing is left: of a section that only says where our reader is.
 local function without (value, names)
   if not names then
@@ -84,7 +98,7 @@ local function section (name, value)
     end
     return list
   end
-  return without(value, ours)
+  return not lacks(name, value) and without(value, ours) or nil
 end
 
 --- Read a JSON file that holds an object.
@@ -151,7 +165,7 @@ end
 
 --- Write a configuration as Firecracker's file.
 -- What is not Firecracker's is left out: `id`, `vmm`, `console`, `mmds` (the metadata itself) and the like, and `serial`, for which
--- its file has no place.
+-- its file has no place; and a section that lacks what Firecracker requires and the start would find, as `metrics = {}`.
 -- @tparam table config as for `fc.new`, or `vm.config`
 -- @tparam[opt] string path where it is written; absent: the text is returned
 -- @treturn[1] string|boolean the JSON, keys sorted; true when there is a path

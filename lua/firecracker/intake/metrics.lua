@@ -77,7 +77,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function counts.of (vm, options)
-  options = options or {}
+  options = loop.options("metrics", options)
   check_options(options)
   local self = vm.readers and vm.readers.metrics
   if not self then

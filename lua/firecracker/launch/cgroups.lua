@@ -10,6 +10,14 @@ local cgroups = {}
 
 local NODES <const> = "/sys/devices/system/node/node"
 
+-- Files of controllers that both versions have, which one of them alone has.
+local ONLY <const> = {
+  { "^cpu%.shares$", "^cpu%.cfs_", "^cpu%.rt_", "%.%l*_?limit_in_bytes$", "^memory%.swappiness$", "^memory%.oom_control$",
+    "^memory%.use_hierarchy$", "^memory%.move_charge_", "^cpuset%.%l+_exclusive$", "^cpuset%.memory_", "^cpuset%.sched_" },
+  { "^cpu%.weight", "^cpu%.max", "^cpu%.uclamp%.", "^memory%.min$", "^memory%.low$", "^memory%.high$", "^memory%.max$",
+    "^memory%.swap%.", "^memory%.zswap%.", "^memory%.oom%.group$", "^cpuset%.cpus%.", "^hugetlb%.[^.]+%.max$" },
+}
+
 local function read (path)
   local file <close> = io.open(path)
   local text = file and file:read "a"
@@ -127,6 +135,20 @@ local function choose (config, list)
   return refuse(first and first.at or "cgroup_version", "no hierarchy of cgroups for it: %s", table.concat(reasons, "; "))
 end
 
+-- The jailer would find out by writing to it.
+local function check_files (list, version, points, v1)
+  for _, each in ipairs(list) do
+    for _, pattern in ipairs(ONLY[3 - version]) do
+      if each.file:find(pattern) then
+        local controller = each.file:match "^[^.]+"
+        return refuse(each.at, "'%s=%s' is of version %d of cgroups, here %s is in version %d (%s)", each.file, each.value,
+          3 - version, controller, version, v1 and v1[controller] or points[1])
+      end
+    end
+  end
+  return true
+end
+
 -- Version 1 takes no process into a cpuset without memory.
 local function complete (list, v1)
   local cpus, mems
@@ -166,11 +188,12 @@ function cgroups.plan (vm, place)
     if not version then
       return nil, points
     end
-    if v1 then
+    ok, err = check_files(list, version, points, v1)
+    if ok and v1 then
       ok, err = complete(list, v1)
-      if not ok then
-        return nil, err
-      end
+    end
+    if not ok then
+      return nil, err
     end
     add("--cgroup-version", tostring(version))
     for _, each in ipairs(list) do

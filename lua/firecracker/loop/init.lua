@@ -32,12 +32,19 @@ loop.fire = keys.fire
 -- @tparam ?boolean keep
 loop.anchor = keys.anchor
 
+--- Tell what can be called from other values.
+-- @param value
+-- @treturn boolean
+function loop.callable (value)
+  return type(value) == "function" or (getmetatable(value) or {}).__call ~= nil
+end
+
 --- Start a function as a task. It begins at the next wait of whoever spawned it.
 -- @tparam function fn
 -- @param ... its arguments
 -- @treturn table task, with `wait` and `cancel`
 function loop.spawn (fn, ...)
-  if type(fn) ~= "function" and not (getmetatable(fn) or {}).__call then
+  if not loop.callable(fn) then
     errors.raise(2, { code = "usage", message = ("spawn: function expected, got %s"):format(type(fn)) })
   end
   local above = state.current
@@ -136,6 +143,43 @@ function loop.deadline (timeout)
   return timeout and math.min(now() + timeout, inherited) or inherited
 end
 
+local NONE <const> = {}
+
+local function check_seconds (verb, name, seconds)
+  if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds) then
+    errors.raise(3, { code = "usage", message = ("%s: %s: seconds expected, got %s"):format(verb, name, errors.shown(seconds)) })
+  end
+end
+
+--- Check what a verb is given as its options: a table or nil, its time limits numbers. What is wrong raises.
+-- @tparam string verb
+-- @tparam ?table options
+-- @param ... names of its time limits beside `timeout`
+-- @treturn table options; where there are none an empty table, not to be written to
+function loop.options (verb, options, ...)
+  if options == nil then
+    return NONE
+  elseif type(options) ~= "table" then
+    errors.raise(2, { code = "usage",
+      message = ("%s: table of options expected, got %s"):format(verb, type(options)) })
+  end
+  check_seconds(verb, "timeout", options.timeout)
+  for i = 1, select("#", ...) do
+    local name = select(i, ...)
+    check_seconds(verb, name, options[name])
+  end
+  return options
+end
+
+--- The deadline of a verb's options, which are checked.
+-- @tparam string verb
+-- @tparam ?table options
+-- @tparam ?number default seconds where they name none
+-- @treturn number a time of core.now()
+function loop.limit (verb, options, default)
+  return loop.deadline(loop.options(verb, options).timeout or default)
+end
+
 -- Call fn with a field of the context changed, and put it back however fn ends.
 local restore = {
   __close = function (saved)
@@ -181,7 +225,7 @@ end
 -- @treturn[2] err code "timeout": the caller's own deadline came first
 function loop.sleep (seconds)
   if type(seconds) ~= "number" or seconds ~= seconds then
-    errors.raise(2, { code = "usage", message = ("sleep: seconds expected, got %s"):format(tostring(seconds)) })
+    errors.raise(2, { code = "usage", message = ("sleep: seconds expected, got %s"):format(errors.shown(seconds)) })
   end
   local till = now() + seconds
   repeat
@@ -199,8 +243,8 @@ end
 -- @return[2] nil
 -- @treturn[2] err what it raised, or code "timeout"
 function task.methods:wait (options)
+  local deadline = loop.limit("wait", options)
   self.awaited = true
-  local deadline = loop.deadline(options and options.timeout)
   while not self.done do
     if not loop.park(deadline, self) and not self.done then
       return nil, errors.new { code = "timeout", message = "the task did not end in time" }

@@ -32,23 +32,40 @@ local results_metatable = {
   end,
 }
 
-local function refuse (field, expected, value)
-  errors.raise(4, { code = "usage", message = ("map: %s: %s expected, got %s"):format(field, expected, tostring(value)) })
+local function refuse (message, ...)
+  errors.raise(3, { code = "usage", message = message:format(...) })
+end
+
+-- How many items there are, and the errors of those that are none: results of a call before have holes.
+local function extent (verb, items)
+  if type(items) ~= "table" then
+    refuse("%s: table expected, got %s", verb, type(items))
+  elseif getmetatable(items) == results_metatable then
+    return items.n, items.errors
+  end
+  return #items, {}
+end
+
+local function check_function (what, fn)
+  if not loop.callable(fn) then
+    refuse("%s: function expected, got %s", what, type(fn))
+  end
 end
 
 local function check_options (options)
-  local limit, on_error = options and options.limit or 16, options and options.on_error or "continue"
+  options = loop.options("map", options)
+  local limit, on_error = options.limit or 16, options.on_error or "continue"
   if math.type(limit) ~= "integer" or limit < 1 then
-    refuse("limit", "positive integer", limit)
+    refuse("map: limit: positive integer expected, got %s", errors.shown(limit))
   elseif on_error ~= "continue" and on_error ~= "stop" then
-    refuse("on_error", "'continue' or 'stop'", on_error)
+    refuse("map: on_error: 'continue' or 'stop' expected, got %s", errors.shown(on_error))
   end
   return limit, on_error == "stop"
 end
 
 --- Call a function for each item, several at a time. It returns when all calls have ended; a deadline bounds the calls.
 -- When it is cancelled itself, so are the calls, and what they returned is closed.
--- @tparam table items a list
+-- @tparam table items a list; or results of a call before, of which those that failed are passed over and keep their errors
 -- @tparam function fn called as `fn(item)`; fails by raising or by `nil, err`
 -- @tparam[opt] table options `limit`: how many at a time (default 16); `on_error`: "continue" (default), or "stop": the
 -- first failure cancels the other calls, and what had come is closed
@@ -57,8 +74,10 @@ end
 -- @return[2] nil
 -- @treturn[2] err the first failure, with `on_error = "stop"`
 function many.map (items, fn, options)
+  local count, failed = extent("map", items)
+  check_function("map", fn)
   local limit, stop = check_options(options)
-  local results = setmetatable({ n = #items, errors = {} }, results_metatable)
+  local results = setmetatable({ n = count, errors = {} }, results_metatable)
   local workers, next_item, failure = {}, 0, nil
   local function cancel_all ()
     for _, worker in ipairs(workers) do
@@ -69,7 +88,12 @@ function many.map (items, fn, options)
     while next_item < results.n and not workers[me].cancelled do
       next_item = next_item + 1
       local i = next_item
-      local ok, value, err = errors.pcall(fn, items[i])
+      local item = items[i]
+      if item == nil then
+        results.errors[i] = failed[i]
+        goto continue
+      end
+      local ok, value, err = errors.pcall(fn, item)
       if ok then
         results[i] = value
       else
@@ -82,6 +106,7 @@ function many.map (items, fn, options)
           cancel_all()
         end
       end
+      ::continue::
     end
   end
   for i = 1, math.min(limit, results.n) do
@@ -111,9 +136,13 @@ end
 -- @tparam {function,...} functions
 -- @treturn table results as of `map`
 function many.all (functions)
+  local count = extent("all", functions)
+  for i = 1, count do
+    check_function(("all: [%d]"):format(i), functions[i])
+  end
   return many.map(functions, function (fn)
     return fn()
-  end, { limit = math.max(#functions, 1) })
+  end, { limit = math.max(count, 1) })
 end
 
 return many

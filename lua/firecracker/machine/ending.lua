@@ -52,11 +52,12 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "timeout" or "state"
 function methods:wait (options)
+  local deadline = loop.limit("wait", options)
   if not self.process then
     return process.refuse(self, "wait for", "started")
   end
   local began = core.now()
-  if not process.await(self, loop.deadline(options and options.timeout)) then
+  if not process.await(self, deadline) then
     return nil, errors.new { code = "timeout", message = ("machine %s did not end within %.3g s"):format(self.id, core.now() - began) }
   end
   settle(self)
@@ -78,7 +79,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "timeout", "state" or "api"
 function methods:shutdown (options)
-  options = options or {}
+  options = loop.options("shutdown", options)
   if self.state ~= "running" then
     return process.refuse(self, "shut down", "running")
   end
@@ -140,9 +141,10 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:stop (options)
+  options = loop.options("stop", options, "shutdown", "term")
   local by, err = "nothing", nil
   if self.process then
-    by, err = loop.shielded(escalate, self, options or {})
+    by, err = loop.shielded(escalate, self, options)
   end
   if not by then
     return nil, err
@@ -158,6 +160,9 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:kill (signal)
+  if signal ~= nil then
+    signal = select(2, require "firecracker.signals".find("kill", signal))
+  end
   if not self.process then
     return process.refuse(self, "signal", "started")
   end

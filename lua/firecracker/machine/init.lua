@@ -227,7 +227,7 @@ function methods:start (options)
     return process.refuse(self, "start", "new")
   end
   self.starting = true
-  local deadline = loop.deadline(options and options.timeout or self.config.timeouts.start)
+  local deadline = loop.limit("start", options, self.config.timeouts.start)
   local returned, ok, err = pcall(loop.under, deadline, self.flow.run, self.flow, self)
   self.starting = nil
   if returned and ok then

@@ -168,6 +168,14 @@ local function check_table (value, what, field)
   end
 end
 
+-- A table that names none would pass for the caller's own.
+local function check_namespace (where, field)
+  if type(where) == "table" and type(where.fd) ~= "userdata" then
+    errors.raise(3, { code = "usage", field = field,
+      message = field .. ": name, path, namespace or descriptor expected, got another table" })
+  end
+end
+
 -- The namespace's descriptor of what names one.
 local function descriptor (where)
   if type(where) == "table" then
@@ -184,6 +192,9 @@ local function resolve (options, ...)
     for _, fd in ipairs(list) do fd:close() end
   end })
   for key, value in pairs(options) do copy[key] = value end
+  for _, key in ipairs { ... } do
+    check_namespace(copy[key], key)
+  end
   for _, key in ipairs { ... } do
     local fd, err = descriptor(copy[key])
     if err then

@@ -4,6 +4,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local loop = require "firecracker.loop"
 local manifest = require "firecracker.snapshot.manifest"
 local sparse = require "firecracker.sparse"
 local text = require "firecracker.text"
@@ -38,10 +39,11 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function snapshot.check (where, options)
+  options = loop.options("snapshot.check", options)
   local found, err = manifest.read(path("snapshot.check", where))
   local ok = found
   if found then
-    ok, err = manifest.check_files(found, { hashes = options and options.hashes })
+    ok, err = manifest.check_files(found, { hashes = options.hashes })
   end
   return ok and found or nil, err
 end
@@ -91,7 +93,7 @@ end
 -- @treturn[2] err
 function snapshot.rebase (base_mem, diff_mem, options)
   local base, diff = path("snapshot.rebase: base_mem", base_mem), path("snapshot.rebase: diff_mem", diff_mem)
-  options = options or {}
+  options = loop.options("snapshot.rebase", options)
   for name in pairs(options) do
     if name ~= "in_place" and name ~= "into" then
       errors.raise(2, { code = "usage", message = ("snapshot.rebase: %s: unknown key%s"):format(tostring(name),

@@ -42,6 +42,8 @@ local FILE <const> = { path = "string", size = "integer" }
 local SHAPE <const> = { format = "integer", type = "string", id = "string", created = "string", release = "string",
                         architecture = "string", state = FILE, memory = FILE, config = {} }
 local LISTS <const> = { drives = "drive_id", network_interfaces = "iface_id", pmem = "id" }
+local SECTIONS <const> = { vsock = { uds_path = "string" },
+                           machine_config = { vcpu_count = "integer", mem_size_mib = "integer" } }
 
 -- The first field that has not the shape, and what was expected.
 local function misshapen (value, shape, at)
@@ -59,7 +61,12 @@ local function misshapen (value, shape, at)
   end
 end
 
-local function misshapen_config (config)
+--- Find what of a configuration, as `vm:full_config` gives it, has not the shape that is relied on.
+-- @tparam table config
+-- @treturn[1] string its path
+-- @treturn[1] string what is expected
+-- @return[2] nil
+function manifest.misshapen_config (config)
   for name, id in pairs(LISTS) do
     local list = config[name]
     if list ~= nil and type(list) ~= "table" then
@@ -79,13 +86,11 @@ local function misshapen_config (config)
       end
     end
   end
-  for name, field in pairs { vsock = "uds_path", machine_config = "mem_size_mib" } do
-    local section = config[name]
-    local expected = name == "vsock" and "string" or "integer"
-    if section ~= nil then
-      local found, wanted = misshapen(section, { [field] = expected }, "config." .. name)
+  for name, shape in pairs(SECTIONS) do
+    if config[name] ~= nil then
+      local found, expected = misshapen(config[name], shape, "config." .. name)
       if found then
-        return found, wanted
+        return found, expected
       end
     end
   end
@@ -141,7 +146,7 @@ function manifest.read (path)
   local field, expected = misshapen(read, SHAPE)
   if not field then
     read.config = config_file.from_sections(read.config)
-    field, expected = misshapen_config(read.config)
+    field, expected = manifest.misshapen_config(read.config)
   end
   if not field then
     field, expected = misshapen_host(read.host)

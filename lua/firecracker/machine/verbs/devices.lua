@@ -19,7 +19,7 @@ function methods:update_drive (id, changes, options)
   local body, err = body_of(self, "update_drive", changes or {}, { drive_id = id }, "drives")
   if body and not changes then
     local seen
-    seen, err = call(self, "rescan a drive of", "get_vm_config", options)
+    seen, err = self:full_config(options)
     body = seen and body
     for _, drive in ipairs(seen and seen.drives or {}) do
       if drive.drive_id == id then

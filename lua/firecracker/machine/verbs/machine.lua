@@ -2,12 +2,18 @@
 -- @module firecracker.machine.verbs.machine
 
 local asking = require "firecracker.machine.verbs.asking"
+local errors = require "firecracker.errors"
 local lazy = require "firecracker.lazy"
 
 local file = lazy "firecracker.config.file"
+local manifest = lazy "firecracker.snapshot.manifest"
 
 local call = asking.call
 local methods = {}
+
+local function misshapen (operation, message, ...)
+  return nil, errors.new { code = "json", operation = operation, message = ("%s: reply: "):format(operation) .. message:format(...) }
+end
 
 --- What the VMM says of itself.
 -- @function vm:info
@@ -30,7 +36,11 @@ function methods:version (options)
   if not reply then
     return nil, err
   end
-  return reply.firecracker_version
+  local version = reply.firecracker_version
+  if type(version) ~= "string" then
+    return misshapen("GET /version", "firecracker_version: string expected, got %s", type(version))
+  end
+  return version
 end
 
 --- The configuration as the VMM has it.
@@ -45,7 +55,12 @@ function methods:full_config (options)
   if not reply then
     return nil, err
   end
-  return file.from_sections(reply)
+  local config = file.from_sections(reply)
+  local field, expected = manifest.misshapen_config(config)
+  if field then
+    return misshapen("GET /vm/config", "%s: %s expected", field:match "^config%.(.*)", expected)
+  end
+  return config
 end
 
 --- Processors and memory as the VMM has them.
