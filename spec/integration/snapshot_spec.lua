@@ -4,6 +4,7 @@
 local bed = require "spec.support.bed"
 local core = require "firecracker.core"
 local fc = require "firecracker"
+local fds = require "spec.support.fds"
 local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
@@ -391,6 +392,37 @@ describe("#kvm a snapshot", function ()
     assert.equal(1000, files.look(copy).uid)    -- lent
     second:close()
     assert.same({ 0, "" }, { files.look(copy).uid, (sh("find " .. dir .. "/jails -mindepth 1")) })
+  end)
+
+  it("leaves nothing of itself in a jail, and nothing to its user #root", function ()
+    local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
+    local other = dir .. "/other"
+    assert(files.mkdir(jailer.chroot_base_dir))
+    local _, status = sh(("chmod 755 %s; mkdir %s && mount -t tmpfs none %s"):format(dir, other, other))
+    assert.equal(0, status)
+    finally(function () sh("umount -l " .. other) end)
+    for _, case in ipairs { { where = dir }, { where = dir, staging = { "copy" } }, { where = other } } do   -- linked, linked, mounted
+      jailer.staging = case.staging
+      local vm <close>, text = count { jailer = jailer }
+      local options = { snapshot_path = case.where .. "/one", mem_file_path = case.where .. "/one.memory", pause = true }
+      assert(vm:snapshot(options))
+      local function held ()
+        return { (sh("ls " .. vm.jail.root .. "/vm")), select(2, bed.read(("/proc/%d/mountinfo"):format(vm.pid)):gsub("\n", "")),
+                 #vm.undo, fds.count() }
+      end
+      local before = held()
+      assert.equal("kernel\n", before[1])
+      assert.equal(32 << 20, assert(vm:snapshot(options)).memory.size)
+      options.timeout = 0
+      assert.is_nil((vm:snapshot(options)))
+      assert.same(before, held())
+      assert.equal("0 1\n0 1\n0 1\n", (sh(("cd %s; stat -c '%%u %%h' one one.json one.memory"):format(case.where))))
+      counts(text, #text() / 2 + 2)
+      vm:close()
+      local again <close>, more = restore { snapshot_path = options.snapshot_path }
+      assert(again, more)
+      counts(more, 3)
+    end
   end)
 
   describe("that cannot be loaded:", function ()

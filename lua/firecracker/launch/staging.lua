@@ -39,7 +39,7 @@ local function lend (vm, item)
     source:close()
     return nil, err
   end
-  vm:defer("owner of " .. item.path, function ()
+  item.lent = vm:defer("owner of " .. item.path, function ()
     local now, problem = tree.look(source), nil
     local done = true
     if now and now.uid == owner.uid and now.gid == owner.gid and now.mode == mode then
@@ -153,11 +153,11 @@ function ways.copy (vm, root, item)
   return copied(vm, root, item, false)
 end
 
--- Which ways, for what a file is called in the jail.
+-- Which ways, for what a file is called in the jail. What the VMM makes would not come out of a copy.
 local function order (vm, name, use, look)
   local config = vm.config.jailer
   local short = name:match("^" .. jail.OWN .. "/(.*)$") or name
-  local chosen = config.staging_for and config.staging_for[short] or config.staging
+  local chosen = use ~= "create" and (config.staging_for and config.staging_for[short] or config.staging)
   if look and (look.type == "block" or look.type == "character") and not chosen then
     return ORDER.device
   end
@@ -203,7 +203,7 @@ local function stage (vm, place, item)
       break
     end
   end
-  return refuse(item, table.concat(reasons, "; "), { errno = errno, hint = item.use ~= "read" and
+  return refuse(item, table.concat(reasons, "; "), { errno = errno, hint = item.use == "write" and
     "jailer.staging_for can ask for a copy; what the VMM writes goes with the jail then" or nil })
 end
 
@@ -272,7 +272,7 @@ function staging.path (vm, path, use, name)
   local key = (use == "read" and "" or "+") .. path
   local staged = place.staged[key]
   if staged then
-    return "/" .. staged, path
+    return "/" .. staged.name, path
   end
   local inside
   name, inside = name_of(place, path, name)
@@ -290,15 +290,42 @@ function staging.path (vm, path, use, name)
   end
   name = free_name(place, name)
   local mark = vm.undo:mark()
+  local item = { path = path, use = use, name = name }
   local ok
-  ok, err = stage(vm, place, { path = path, use = use, name = name })
+  ok, err = stage(vm, place, item)
   if not ok then
     place.taken[name] = nil
     vm.undo:unwind(mark, vm)
     return nil, err
   end
-  place.staged[key] = name
+  place.staged[key] = { name = name, lent = item.lent }
   return "/" .. name, path
+end
+
+--- Take out of the jail what the VMM has made, and give it its owner back.
+-- @tparam table vm
+-- @tparam string path the host's; what was not brought in is no error
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function staging.forget (vm, path)
+  local place, key = vm.jail, "+" .. path
+  local staged = place and place.staged[key]
+  if not staged then
+    return true
+  end
+  place.staged[key] = nil
+  local ok, err = true, nil
+  if staged.lent then
+    ok, err = vm.undo:undo(staged.lent, vm)
+  end
+  local root <close>, problem = tree.name(place.root)
+  local gone
+  if root then
+    gone, problem = jail.remove(root, staged.name, core.now() + vm.config.timeouts.stop)
+  end
+  place.taken[staged.name] = not gone or nil
+  return ok and gone, err or problem
 end
 
 -- The bodies of a section, with the paths of logs and metrics.

@@ -35,6 +35,19 @@ function paths.methods:vmm_path (path, use, name)
   return require("firecracker.launch.staging").path(self, path, use or "read", name)
 end
 
+--- The VMM is through with what it has made: nothing of it stays in the jail.
+-- @tparam table vm
+-- @tparam string path the host's
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function paths.forget (vm, path)
+  if not vm.jail then
+    return true
+  end
+  return require("firecracker.launch.staging").forget(vm, path)
+end
+
 local function use_of (use, body)
   return use == "write" and (body.is_read_only or body.read_only) and "read" or use
 end

@@ -9,6 +9,7 @@ local hash = require "firecracker.snapshot.hash"
 local host = require "firecracker.host"
 local loop = require "firecracker.loop"
 local manifest = require "firecracker.snapshot.manifest"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 local text = require "firecracker.text"
 local writers = require "firecracker.snapshot.writers"
@@ -101,6 +102,7 @@ end
 local function undo (guard)
   local state = guard.asked and state_of(guard.vm)
   for _, part in pairs(guard.parts) do
+    paths.forget(guard.vm, part.from)
     files.unlink(part.from)
   end
   if guard.paused and state == "Paused" then
@@ -239,6 +241,11 @@ local function produce (self, options, guard)
     body[field] = path
   end
   local ok, err = self.api:put_snapshot_create(body, { timeout = options.timeout or TIMEOUT })
+  for _, name in ipairs(ok and { "state", "memory" } or {}) do
+    if ok then
+      ok, err = paths.forget(self, parts[name].from)
+    end
+  end
   if not ok then
     return nil, err
   end
