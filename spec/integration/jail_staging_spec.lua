@@ -227,6 +227,25 @@ describe("#kvm #root staging", function ()
     assert.equal("EXDEV", err.errno)
   end)
 
+  it("brings a drive's second file in as its first: by what the drive is called", function ()
+    local first, second, third, seen = jails.file "first", jails.file "second", jails.file "third", {}
+    local config = ways(jails.config("idle", { staging_for = { ["drives/d"] = { "copy" } } }, drive(first)), seen)
+    local vm <close> = assert(fc.boot(config))
+    assert(vm:update_drive("d", { path_on_host = second }))
+    assert.same({ "copy", "copy" }, { seen["/vm/drives/d"], seen["/vm/drives/d.2"] })
+    assert.equal(0, files.look(second).uid)
+    local snapshot = { snapshot_path = jails.files .. "/state", mem_file_path = jails.files .. "/memory" }
+    jails.later(function () run(("rm -f %s/state %s/state.json %s/memory"):format(jails.files, jails.files, jails.files)) end)
+    assert(vm:pause() and vm:snapshot(snapshot))
+    vm:close()
+    -- a jail of its own, where the drive keeps the path that it had
+    config.drives, config.boot_source, seen["/vm/drives/d.2"] = drive(third).drives, nil, nil
+    config.snapshot = { snapshot_path = snapshot.snapshot_path }
+    local again <close> = assert(fc.restore(config))
+    assert.same({ "copy", "/vm/drives/d.2" }, { seen["/vm/drives/d.2"], again:full_config().drives[1].path_on_host })
+    assert.equal(0, files.look(third).uid)
+  end)
+
   it("says why each way fails", function ()
     local other = mounted("tmpfs", "-t tmpfs none")
     local here, there = jails.file "here", jails.file "tmpfs/there"

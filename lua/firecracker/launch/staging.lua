@@ -153,7 +153,7 @@ function ways.copy (vm, root, item)
   return copied(vm, root, item, false)
 end
 
--- Which ways, for what a file is called in the jail. What the VMM makes would not come out of a copy.
+-- Which ways, for what a file was to be called in the jail. What the VMM makes would not come out of a copy.
 local function order (vm, name, use, look)
   local config = vm.config.jailer
   local short = name:match("^" .. jail.OWN .. "/(.*)$") or name
@@ -189,7 +189,7 @@ local function stage (vm, place, item)
     return nil, err
   end
   local reasons, errno = {}, nil
-  for _, way in ipairs(order(vm, item.name, item.use, item.look)) do
+  for _, way in ipairs(order(vm, item.called, item.use, item.look)) do
     ok, err = ways[way](vm, root, item)
     if ok then
       vm:emit { event = "staging", level = "debug", path = item.path, way = way, jail = "/" .. item.name }
@@ -260,18 +260,20 @@ end
 -- @tparam string path the host's
 -- @tparam string use "read", "write", "create", "socket"
 -- @tparam[opt] string name
+-- @tparam[opt=name] string called its name in `jailer.staging_for`
 -- @treturn[1] string the VMM's
 -- @treturn[1] string the host's; what stands behind its "//" is the jail's user's
 -- @return[2] nil
 -- @treturn[2] err
-function staging.path (vm, path, use, name)
+function staging.path (vm, path, use, name, called)
   local place, err = jail.open(vm)
   if not place then
     return nil, err
   end
   local key = (use == "read" and "" or "+") .. path
   local staged = place.staged[key]
-  if staged then
+  local elsewhere = name and name:sub(1, 1) == "/" and staged and name ~= "/" .. staged.name
+  if staged and not elsewhere then
     return "/" .. staged.name, path
   end
   local inside
@@ -288,9 +290,10 @@ function staging.path (vm, path, use, name)
       return nil, err
     end
   end
+  called = called or name
   name = free_name(place, name)
   local mark = vm.undo:mark()
-  local item = { path = path, use = use, name = name }
+  local item = { path = path, use = use, name = name, called = called }
   local ok
   ok, err = stage(vm, place, item)
   if not ok then
@@ -366,10 +369,11 @@ function staging.plan (vm)
   local function add (path, use, name)
     local inside
     name, inside = name_of(place, path, name)
+    local way = inside and {} or order(vm, name, use, files.look(path, true))
     if not inside then
       name = free_name(place, name)
     end
-    list[#list + 1] = { path = path, jail = "/" .. name, use = use, ways = inside and {} or order(vm, name, use, files.look(path, true)) }
+    list[#list + 1] = { path = path, jail = "/" .. name, use = use, ways = way }
     return "/" .. name
   end
   local seen = setmetatable({ vmm_path = function (_, ...) return add(...) end }, { __index = vm })

@@ -24,15 +24,16 @@ paths.FIELDS = {
 -- @tparam string path the host's
 -- @tparam[opt="read"] string use what the VMM does with it: "read", "write", "create", "socket"
 -- @tparam[opt] string name what it is called in the jail: a path relative to the jail's `/vm`, or an absolute one
+-- @tparam[opt=name] string called by what name `jailer.staging_for` tells how it comes in
 -- @treturn[1] string the VMM's
 -- @treturn[1] string the host's, of what the VMM opens or makes there
 -- @return[2] nil
 -- @treturn[2] err
-function paths.methods:vmm_path (path, use, name)
+function paths.methods:vmm_path (path, use, name, called)
   if not self.config.jailer then
     return path, path
   end
-  return require("firecracker.launch.staging").path(self, path, use or "read", name)
+  return require("firecracker.launch.staging").path(self, path, use or "read", name, called)
 end
 
 --- The VMM is through with what it has made: nothing of it stays in the jail.

@@ -5,6 +5,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 local source = require "firecracker.snapshot.source"
 local vsock = require "firecracker.snapshot.vsock"
@@ -99,7 +100,7 @@ local function bring_devices (vm)
       local there, id = device.path_on_host, device[kind.id]
       local use = (device.is_read_only or device.read_only) and "read" or "write"
       if there then
-        local path, err = vm:vmm_path(source.host_path(vm, section, id, there), use, there)
+        local path, err = vm:vmm_path(source.host_path(vm, section, id, there), use, there, paths.name(section, "path_on_host", device))
         if not path then
           return nil, err
         end
