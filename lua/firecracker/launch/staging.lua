@@ -255,6 +255,13 @@ local function socket_place (vm, place, path, name, inside)
   return "/" .. name, ("%s//%s"):format(place.root, name)
 end
 
+-- Whether what was brought in is still what the path names, and where it is wanted.
+local function serves (staged, path, name)
+  local look = files.look(path, true)
+  return look and look.device == staged.device and look.inode == staged.inode
+    and (not name or name:sub(1, 1) ~= "/" or name == "/" .. staged.name)
+end
+
 --- `vm:vmm_path` of a jailed machine.
 -- @tparam table vm
 -- @tparam string path the host's
@@ -272,8 +279,7 @@ function staging.path (vm, path, use, name, called)
   end
   local key = (use == "read" and "" or "+") .. path
   local staged = place.staged[key]
-  local elsewhere = name and name:sub(1, 1) == "/" and staged and name ~= "/" .. staged.name
-  if staged and not elsewhere then
+  if staged and serves(staged, path, name) then
     return "/" .. staged.name, path
   end
   local inside
@@ -301,7 +307,7 @@ function staging.path (vm, path, use, name, called)
     vm.undo:unwind(mark, vm)
     return nil, err
   end
-  place.staged[key] = { name = name, lent = item.lent }
+  place.staged[key] = { name = name, lent = item.lent, device = item.look.device, inode = item.look.inode }
   return "/" .. name, path
 end
 
