@@ -266,6 +266,20 @@ describe("#kvm #root staging", function ()
     assert.equal("ENOENT", err.errno)
   end)
 
+  it("does not touch what a read-only drive is changed to", function ()
+    local first, second, third = jails.file "first", jails.file "second", jails.file "third"
+    run(("chmod 644 %s %s %s"):format(first, second, third))
+    local vm <close> = assert(fc.boot(jails.config("idle", nil, drive(first, { is_read_only = true }))))
+    assert(vm:update_drive("d", { path_on_host = second }))
+    assert.equal("/vm/drives/d.2", vm:full_config().drives[1].path_on_host)
+    assert.same({ 0, 420 }, { files.look(second).uid, files.look(second).mode })
+    local ok, err = vm:update_drive("other", { path_on_host = third })
+    assert.is_nil(ok)
+    assert.equal("api", err.code)
+    assert.equal(0, files.look(third).uid)
+    assert.is_nil((files.look(jails.root(vm) .. "/vm/drives/other")))
+  end)
+
   it("says why each way fails", function ()
     local other = mounted("tmpfs", "-t tmpfs none")
     local here, there = jails.file "here", jails.file "tmpfs/there"

@@ -67,10 +67,11 @@ end
 -- @tparam table vm
 -- @tparam string section
 -- @tparam table body is not changed
+-- @tparam[opt=body] table device which the body changes: it does not say again whether that is written to
 -- @treturn[1] table body the same one where there is nothing to change
 -- @return[2] nil
 -- @treturn[2] err
-function paths.body (vm, section, body)
+function paths.body (vm, section, body, device)
   local fields = paths.FIELDS[section]
   if not fields or not vm.config.jailer then
     return body
@@ -79,7 +80,7 @@ function paths.body (vm, section, body)
   for key, value in pairs(body) do
     local seen, err = value, nil
     if fields[key] and key ~= "id" and type(value) == "string" then
-      seen, err = vm:vmm_path(value, use_of(fields[key], body), paths.name(section, key, body))
+      seen, err = vm:vmm_path(value, use_of(fields[key], device or body), paths.name(section, key, body))
     end
     if seen == nil then
       return nil, err
