@@ -283,6 +283,50 @@ describe("#kvm a snapshot", function ()
     assert.equal(copy, second:full_config().drives[1].path_on_host)
   end)
 
+  it("is not loaded beside a machine that writes to its drive, whatever way that came to it", function ()
+    local data, copy = bed.write(dir .. "/data", ("\0"):rep(1 << 20)), bed.write(dir .. "/copy", ("\0"):rep(1 << 20))
+    local function on (path, read_only)
+      return count { drives = { { drive_id = "data", path_on_host = path, is_root_device = false, is_read_only = read_only } } }
+    end
+    local original = on(data)
+    assert(original:snapshot(taking("one", { pause = true })))
+    original:close()
+    local function refused (who)
+      local vm, err = restore { snapshot_path = dir .. "/one" }
+      assert.is_nil(vm)
+      assert.same({ "snapshot", "drives" }, { err.code, err.field })
+      assert.matches(("machine %s writes to %s"):format(who.id, data), err.message, 1, true)
+    end
+    local function loaded ()
+      local vm <close>, err = restore { snapshot_path = dir .. "/one" }
+      assert(vm, err)
+    end
+    local booted <close> = on(data)
+    refused(booted)
+    assert(booted:update_drive("data", { path_on_host = copy }))
+    loaded()
+    assert(booted:update_drive("data", { path_on_host = data }))
+    refused(booted)
+    booted:close()
+    local reader <close> = on(data, true)
+    loaded()
+    assert(reader:update_drive("data", { path_on_host = copy }))
+    assert(reader:update_drive("data", { path_on_host = data }))
+    loaded()
+    fc.run(function ()
+      local vms <close> = fc.map({ 1, 2, 3 }, function ()
+        return restore { snapshot_path = dir .. "/one" }
+      end)
+      local won
+      for i = 1, 3 do
+        assert.is_nil(won and vms[i])
+        won = won or vms[i]
+        assert(vms[i] or vms.errors[i].field == "drives", vms.errors[i])
+      end
+      refused(assert(won))
+    end)
+  end)
+
   describe("with a vsock", function ()
     local socket
     before_each(function ()

@@ -2,7 +2,12 @@
 -- A configuration and the verbs name files as the host does. What goes into a request passes here.
 -- @module firecracker.machine.paths
 
+local files = require("firecracker.core").files
+
 local paths = {}
+
+--- Which files machines were told to use for a device: machine -> "device:inode" -> true. Some of them they may have left.
+paths.used = setmetatable({}, { __mode = "k" })
 
 --- Methods of a machine.
 paths.methods = {}
@@ -49,6 +54,25 @@ function paths.forget (vm, path)
   return require("firecracker.launch.staging").forget(vm, path)
 end
 
+--- The key of a plain file in @{used}.
+-- @tparam ?string path
+-- @treturn ?string
+function paths.identity (path)
+  local look = path and files.look(path, true)
+  return look and look.type == "file" and ("%d:%d"):format(look.device, look.inode) or nil
+end
+
+--- Remember that a machine uses a file for a device.
+-- @tparam table vm
+-- @tparam ?string path
+function paths.note (vm, path)
+  local key = paths.identity(path)
+  if key then
+    paths.used[vm] = paths.used[vm] or {}
+    paths.used[vm][key] = true
+  end
+end
+
 local function use_of (use, body)
   return use == "write" and (body.is_read_only or body.read_only) and "read" or use
 end
@@ -73,6 +97,9 @@ end
 -- @treturn[2] err
 function paths.body (vm, section, body, device)
   local fields = paths.FIELDS[section]
+  if fields and fields.id and type(body.path_on_host) == "string" and use_of("write", device or body) == "write" then
+    paths.note(vm, body.path_on_host)
+  end
   if not fields or not vm.config.jailer then
     return body
   end

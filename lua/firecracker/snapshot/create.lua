@@ -12,7 +12,6 @@ local manifest = require "firecracker.snapshot.manifest"
 local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 local text = require "firecracker.text"
-local writers = require "firecracker.snapshot.writers"
 
 local files = core.files
 
@@ -296,6 +295,5 @@ return function (self, options)
   if not ok then
     return nil, err
   end
-  writers.remember(self, self.config.drives)
   return described
 end
