@@ -102,6 +102,29 @@ describe("#kvm a snapshot", function ()
     assert.equal("term", again:stop().by)
   end)
 
+  it("is restored with options, by the restore's flow where they name none", function ()
+    local vm = count()
+    assert(vm:snapshot(taking("one", { pause = true })))
+    vm:close()
+    local config = { run_dir = leaks.run_dir, timeouts = { shutdown = 0 }, snapshot = { snapshot_path = dir .. "/one" } }
+    for _, options in ipairs { {}, { via = "api" }, { flow = fc.flow "restore" } } do
+      local before = next(options)
+      local again <close>, err = fc.restore(config, options)
+      assert(again, err)
+      assert.equal("paused", again.state)
+      assert.equal(before, next(options))
+    end
+    for message, options in pairs {
+      ["options.via: 'config_file': Firecracker's file loads no snapshot"] = { via = "config_file" },
+      ["options.vai: unknown key (did you mean 'via'?)"] = { vai = "api" },
+    } do
+      local ok, err = pcall(fc.restore, config, options)
+      assert.is_false(ok)
+      assert.equal(message, err.message)
+      assert.matches("snapshot_spec%.lua:%d+$", err.where)
+    end
+  end)
+
   it("is restored in another process, paused until it is told", function ()
     local vm = count()
     assert(vm:snapshot(taking("one", { pause = true })))
