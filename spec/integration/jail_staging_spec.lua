@@ -236,13 +236,15 @@ describe("#kvm #root staging", function ()
     assert.equal(0, files.look(second).uid)
     local snapshot = { snapshot_path = jails.files .. "/state", mem_file_path = jails.files .. "/memory" }
     jails.later(function () run(("rm -f %s/state %s/state.json %s/memory"):format(jails.files, jails.files, jails.files)) end)
-    assert(vm:pause() and vm:snapshot(snapshot))
+    assert(vm:pause())
+    assert.equal(second, assert(vm:snapshot(snapshot)).host.drives.d)
     vm:close()
     -- a jail of its own, where the drive keeps the path that it had
     config.drives, config.boot_source, seen["/vm/drives/d.2"] = drive(third).drives, nil, nil
     config.snapshot = { snapshot_path = snapshot.snapshot_path }
     local again <close> = assert(fc.restore(config))
     assert.same({ "copy", "/vm/drives/d.2" }, { seen["/vm/drives/d.2"], again:full_config().drives[1].path_on_host })
+    assert.equal(third, assert(again:snapshot(snapshot)).host.drives.d)
     assert.equal(0, files.look(third).uid)
   end)
 

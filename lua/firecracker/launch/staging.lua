@@ -311,6 +311,19 @@ function staging.path (vm, path, use, name, called)
   return "/" .. name, path
 end
 
+--- Where the host has a file of the VMM's.
+-- @tparam table vm
+-- @tparam string seen the VMM's path
+-- @treturn string
+function staging.origin (vm, seen)
+  for key, staged in pairs(vm.jail.staged) do
+    if "/" .. staged.name == seen then
+      return (key:gsub("^%+", ""))
+    end
+  end
+  return vm.jail.root .. seen
+end
+
 --- Take out of the jail what the VMM has made, and give it its owner back.
 -- @tparam table vm
 -- @tparam string path the host's; what was not brought in is no error

@@ -118,15 +118,16 @@ local guard_metatable = {
 }
 
 -- Where the host has what the VMM sees elsewhere: a jail's devices.
-local function host_paths (self)
-  if not self.config.jailer then
+local function host_paths (self, config)
+  if not self.jail then
     return nil
   end
+  local staging = require "firecracker.launch.staging"
   local host_side = { vsock = self.config.vsock and self.config.vsock.uds_path }
   for section, id in pairs { drives = "drive_id", pmem = "id" } do
     host_side[section] = {}
-    for _, device in ipairs(self.config[section] or {}) do
-      host_side[section][device[id]] = device.path_on_host
+    for _, device in ipairs(config[section] or {}) do
+      host_side[section][device[id]] = device.path_on_host and staging.origin(self, device.path_on_host)
     end
   end
   return host_side
@@ -139,7 +140,7 @@ local function describe (self, options, parts, release)
   end
   local fields = {
     type = options.snapshot_type, id = self.id, created = os.date "!%Y-%m-%dT%H:%M:%SZ", release = release,
-    architecture = host.arch() or "unknown", config = config, host = host_paths(self),
+    architecture = host.arch() or "unknown", config = config, host = host_paths(self, config),
   }
   for _, name in ipairs { "state", "memory" } do
     local look
