@@ -40,6 +40,22 @@ describe("an undo stack", function ()
     assert.same({ { name = "a" } }, stack:records())
   end)
 
+  it("undoes one before its time: the others stay, and so do their marks", function ()
+    push "a"
+    local early = stack:push("b", function () calls[#calls + 1] = "b" end)
+    local mark = stack:mark()
+    push "c"
+    assert.is_true((stack:undo(early)))
+    assert.is_true((stack:undo(early)))
+    assert.same({ "b" }, calls)
+    assert.same({ "c" }, (stack:unwind(mark)))
+    local failing = stack:push("d", function () return nil, "broken" end)
+    local ok, err = stack:undo(failing)
+    assert.is_nil(ok)
+    assert.equal("broken", err.message)
+    assert.same({ "a" }, (stack:unwind(0)))
+  end)
+
   it("runs each entry once", function ()
     push "a"
     stack:unwind(0)

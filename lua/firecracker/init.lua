@@ -80,11 +80,21 @@ end
 
 --- Make a machine of a snapshot: run the flow of scripts/restore.lua.
 -- @tparam table config its section `snapshot` says what is loaded
--- @tparam[opt="restore"] table|string wanted a flow, its name or its path
+-- @tparam[opt="restore"] table|string wanted a flow, its name or its path; or options: `flow`
 -- @treturn[1] table vm, its guest paused unless `snapshot.resume_vm`
 -- @return[2] nil
 -- @treturn[2] err with `handler`, `done`, `undone`
 function fc.restore (config, wanted)
+  if type(wanted) == "table" and not flow.is(wanted) then
+    if wanted.via == "config_file" then
+      errors.raise(2, { code = "usage", message = "options.via: 'config_file': Firecracker's file loads no snapshot" })
+    end
+    local options = { flow = "restore" }
+    for name, value in pairs(wanted) do
+      options[name] = value
+    end
+    wanted = options
+  end
   return fc.boot(config, wanted or "restore")
 end
 

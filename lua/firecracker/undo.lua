@@ -15,7 +15,7 @@ local metatable = { __name = "firecracker.undo", __index = stack }
 --- Make an empty stack. `#stack` is the number of its entries.
 -- @treturn table stack
 function undo.new ()
-  return setmetatable({}, metatable)
+  return setmetatable({ pushed = 0 }, metatable)
 end
 
 --- Add an entry.
@@ -23,25 +23,45 @@ end
 -- @tparam string name what is taken back, for reports
 -- @tparam function fn is called as `fn(vm, record)`; it fails by raising or by returning `nil, err`
 -- @param[opt] record what would be needed to do the same after a crash
+-- @treturn table entry for @{stack:undo}
 function stack:push (name, fn, record)
   if type(name) ~= "string" then
     errors.raise(2, { code = "undo", message = ("name: string expected, got %s"):format(type(name)) })
   elseif type(fn) ~= "function" then
     errors.raise(2, { code = "undo", message = ("undo of '%s': function expected, got %s"):format(name, type(fn)) })
   end
-  self[#self + 1] = { name = name, fn = fn, record = record }
+  self.pushed = self.pushed + 1
+  self[#self + 1] = { name = name, fn = fn, record = record, number = self.pushed }
+  return self[#self]
 end
 
---- Remember the present height, for @{stack:unwind}.
+--- Undo one entry before its time.
+-- @function stack:undo
+-- @tparam table entry what `push` returned; nothing is done when it has left the stack
+-- @param vm handed to it
+-- @return[1] what the entry returns; true when it is gone already
+-- @return[2] nil
+-- @treturn[2] err
+function stack:undo (entry, vm)
+  for i = #self, 1, -1 do
+    if self[i] == entry then
+      table.remove(self, i)
+      return loop.shielded(errors.try, entry.fn, vm, entry.record)
+    end
+  end
+  return true
+end
+
+--- Remember what was pushed so far, for @{stack:unwind}.
 -- @function stack:mark
 -- @treturn int mark
 function stack:mark ()
-  return #self
+  return self.pushed
 end
 
 local function unwind (self, mark, vm)
   local names, failures = {}, {}
-  while #self > mark do
+  while self[1] and self[#self].number > mark do
     local entry = table.remove(self)
     names[#names + 1] = entry.name
     local done, err = errors.try(entry.fn, vm, entry.record)

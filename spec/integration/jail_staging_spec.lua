@@ -227,6 +227,61 @@ describe("#kvm #root staging", function ()
     assert.equal("EXDEV", err.errno)
   end)
 
+  it("brings a drive's second file in as its first: by what the drive is called", function ()
+    local first, second, third, seen = jails.file "first", jails.file "second", jails.file "third", {}
+    local config = ways(jails.config("idle", { staging_for = { ["drives/d"] = { "copy" } } }, drive(first)), seen)
+    local vm <close> = assert(fc.boot(config))
+    assert(vm:update_drive("d", { path_on_host = second }))
+    assert.same({ "copy", "copy" }, { seen["/vm/drives/d"], seen["/vm/drives/d.2"] })
+    assert.equal(0, files.look(second).uid)
+    local snapshot = { snapshot_path = jails.files .. "/state", mem_file_path = jails.files .. "/memory" }
+    jails.later(function () run(("rm -f %s/state %s/state.json %s/memory"):format(jails.files, jails.files, jails.files)) end)
+    assert(vm:pause())
+    assert.equal(second, assert(vm:snapshot(snapshot)).host.drives.d)
+    vm:close()
+    -- a jail of its own, where the drive keeps the path that it had
+    config.drives, config.boot_source, seen["/vm/drives/d.2"] = drive(third).drives, nil, nil
+    config.snapshot = { snapshot_path = snapshot.snapshot_path }
+    local again <close> = assert(fc.restore(config))
+    assert.same({ "copy", "/vm/drives/d.2" }, { seen["/vm/drives/d.2"], again:full_config().drives[1].path_on_host })
+    assert.equal(third, assert(again:snapshot(snapshot)).host.drives.d)
+    assert.equal(0, files.look(third).uid)
+  end)
+
+  it("brings a file in again when another one has taken its name", function ()
+    local first, second = jails.file "first", jails.file "second"
+    local vm <close> = assert(fc.boot(jails.config("idle", nil, drive(first))))
+    assert(vm:update_drive("d", { path_on_host = second }))
+    local old = files.look(second)
+    assert(vm:update_drive("d", { path_on_host = first }))
+    assert.equal("/vm/drives/d", vm:full_config().drives[1].path_on_host)
+    run(("mv %s %s"):format(jails.file "new", second))
+    assert(vm:update_drive("d", { path_on_host = second }))
+    assert.equal("/vm/drives/d.3", vm:full_config().drives[1].path_on_host)
+    local held, now = files.look(jails.root(vm) .. "/vm/drives/d.3"), files.look(second)
+    assert.equal(now.inode, held.inode)
+    assert.not_equal(old.inode, now.inode)
+    assert.equal(jails.uid, now.uid)
+    os.remove(second)
+    local ok, err = vm:update_drive("d", { path_on_host = second })
+    assert.is_nil(ok)
+    assert.equal("ENOENT", err.errno)
+  end)
+
+  it("does not touch what a read-only drive is changed to", function ()
+    local first, second, third = jails.file "first", jails.file "second", jails.file "third"
+    run(("chmod 644 %s %s %s"):format(first, second, third))
+    local vm <close> = assert(fc.boot(jails.config("idle", nil, drive(first, { is_read_only = true }))))
+    assert(vm:update_drive("d", { path_on_host = second }))
+    assert.equal("/vm/drives/d.2", vm:full_config().drives[1].path_on_host)
+    assert.same({ 0, 420 }, { files.look(second).uid, files.look(second).mode })
+    local ok, err = vm:update_drive("other", { path_on_host = third })
+    assert.is_nil(ok)
+    assert.equal("api", err.code)
+    assert.equal(0, files.look(third).uid)
+    assert.is_nil((files.look(jails.root(vm) .. "/vm/drives/other")))
+  end)
+
   it("says why each way fails", function ()
     local other = mounted("tmpfs", "-t tmpfs none")
     local here, there = jails.file "here", jails.file "tmpfs/there"

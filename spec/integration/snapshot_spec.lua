@@ -4,6 +4,7 @@
 local bed = require "spec.support.bed"
 local core = require "firecracker.core"
 local fc = require "firecracker"
+local fds = require "spec.support.fds"
 local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
@@ -99,6 +100,29 @@ describe("#kvm a snapshot", function ()
     assert.same(described.config.boot_source, again:full_config().boot_source)
     assert(again:pause() and again:resume())
     assert.equal("term", again:stop().by)
+  end)
+
+  it("is restored with options, by the restore's flow where they name none", function ()
+    local vm = count()
+    assert(vm:snapshot(taking("one", { pause = true })))
+    vm:close()
+    local config = { run_dir = leaks.run_dir, timeouts = { shutdown = 0 }, snapshot = { snapshot_path = dir .. "/one" } }
+    for _, options in ipairs { {}, { via = "api" }, { flow = fc.flow "restore" } } do
+      local before = next(options)
+      local again <close>, err = fc.restore(config, options)
+      assert(again, err)
+      assert.equal("paused", again.state)
+      assert.equal(before, next(options))
+    end
+    for message, options in pairs {
+      ["options.via: 'config_file': Firecracker's file loads no snapshot"] = { via = "config_file" },
+      ["options.vai: unknown key (did you mean 'via'?)"] = { vai = "api" },
+    } do
+      local ok, err = pcall(fc.restore, config, options)
+      assert.is_false(ok)
+      assert.equal(message, err.message)
+      assert.matches("snapshot_spec%.lua:%d+$", err.where)
+    end
   end)
 
   it("is restored in another process, paused until it is told", function ()
@@ -282,6 +306,50 @@ describe("#kvm a snapshot", function ()
     assert.equal(copy, second:full_config().drives[1].path_on_host)
   end)
 
+  it("is not loaded beside a machine that writes to its drive, whatever way that came to it", function ()
+    local data, copy = bed.write(dir .. "/data", ("\0"):rep(1 << 20)), bed.write(dir .. "/copy", ("\0"):rep(1 << 20))
+    local function on (path, read_only)
+      return count { drives = { { drive_id = "data", path_on_host = path, is_root_device = false, is_read_only = read_only } } }
+    end
+    local original = on(data)
+    assert(original:snapshot(taking("one", { pause = true })))
+    original:close()
+    local function refused (who)
+      local vm, err = restore { snapshot_path = dir .. "/one" }
+      assert.is_nil(vm)
+      assert.same({ "snapshot", "drives" }, { err.code, err.field })
+      assert.matches(("machine %s writes to %s"):format(who.id, data), err.message, 1, true)
+    end
+    local function loaded ()
+      local vm <close>, err = restore { snapshot_path = dir .. "/one" }
+      assert(vm, err)
+    end
+    local booted <close> = on(data)
+    refused(booted)
+    assert(booted:update_drive("data", { path_on_host = copy }))
+    loaded()
+    assert(booted:update_drive("data", { path_on_host = data }))
+    refused(booted)
+    booted:close()
+    local reader <close> = on(data, true)
+    loaded()
+    assert(reader:update_drive("data", { path_on_host = copy }))
+    assert(reader:update_drive("data", { path_on_host = data }))
+    loaded()
+    fc.run(function ()
+      local vms <close> = fc.map({ 1, 2, 3 }, function ()
+        return restore { snapshot_path = dir .. "/one" }
+      end)
+      local won
+      for i = 1, 3 do
+        assert.is_nil(won and vms[i])
+        won = won or vms[i]
+        assert(vms[i] or vms.errors[i].field == "drives", vms.errors[i])
+      end
+      refused(assert(won))
+    end)
+  end)
+
   describe("with a vsock", function ()
     local socket
     before_each(function ()
@@ -391,6 +459,37 @@ describe("#kvm a snapshot", function ()
     assert.equal(1000, files.look(copy).uid)    -- lent
     second:close()
     assert.same({ 0, "" }, { files.look(copy).uid, (sh("find " .. dir .. "/jails -mindepth 1")) })
+  end)
+
+  it("leaves nothing of itself in a jail, and nothing to its user #root", function ()
+    local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
+    local other = dir .. "/other"
+    assert(files.mkdir(jailer.chroot_base_dir))
+    local _, status = sh(("chmod 755 %s; mkdir %s && mount -t tmpfs none %s"):format(dir, other, other))
+    assert.equal(0, status)
+    finally(function () sh("umount -l " .. other) end)
+    for _, case in ipairs { { where = dir }, { where = dir, staging = { "copy" } }, { where = other } } do   -- linked, linked, mounted
+      jailer.staging = case.staging
+      local vm <close>, text = count { jailer = jailer }
+      local options = { snapshot_path = case.where .. "/one", mem_file_path = case.where .. "/one.memory", pause = true }
+      assert(vm:snapshot(options))
+      local function held ()
+        return { (sh("ls " .. vm.jail.root .. "/vm")), select(2, bed.read(("/proc/%d/mountinfo"):format(vm.pid)):gsub("\n", "")),
+                 #vm.undo, fds.count() }
+      end
+      local before = held()
+      assert.equal("kernel\n", before[1])
+      assert.equal(32 << 20, assert(vm:snapshot(options)).memory.size)
+      options.timeout = 0
+      assert.is_nil((vm:snapshot(options)))
+      assert.same(before, held())
+      assert.equal("0 1\n0 1\n0 1\n", (sh(("cd %s; stat -c '%%u %%h' one one.json one.memory"):format(case.where))))
+      counts(text, #text() / 2 + 2)
+      vm:close()
+      local again <close>, more = restore { snapshot_path = options.snapshot_path }
+      assert(again, more)
+      counts(more, 3)
+    end
   end)
 
   describe("that cannot be loaded:", function ()

@@ -91,8 +91,14 @@ local function evict (root)
   end
 end
 
--- Piece by piece: a jail's user can have left millions of files.
-local function remove (parent, name, deadline)
+--- Remove something of a jail, piece by piece: its user can have left millions of files.
+-- @tparam fd parent
+-- @tparam string name
+-- @tparam number deadline a time of core.now()
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function jail.remove (parent, name, deadline)
   while true do
     local done, err = tree.remove(parent, name)
     if done == nil or done then
@@ -103,6 +109,8 @@ local function remove (parent, name, deadline)
     loop.sleep(0)
   end
 end
+
+local remove = jail.remove
 
 -- What the jailer or an earlier machine made, and we will.
 local function sweep (root, place, deadline)

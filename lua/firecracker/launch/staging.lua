@@ -39,7 +39,7 @@ local function lend (vm, item)
     source:close()
     return nil, err
   end
-  vm:defer("owner of " .. item.path, function ()
+  item.lent = vm:defer("owner of " .. item.path, function ()
     local now, problem = tree.look(source), nil
     local done = true
     if now and now.uid == owner.uid and now.gid == owner.gid and now.mode == mode then
@@ -153,11 +153,11 @@ function ways.copy (vm, root, item)
   return copied(vm, root, item, false)
 end
 
--- Which ways, for what a file is called in the jail.
+-- Which ways, for what a file was to be called in the jail. What the VMM makes would not come out of a copy.
 local function order (vm, name, use, look)
   local config = vm.config.jailer
   local short = name:match("^" .. jail.OWN .. "/(.*)$") or name
-  local chosen = config.staging_for and config.staging_for[short] or config.staging
+  local chosen = use ~= "create" and (config.staging_for and config.staging_for[short] or config.staging)
   if look and (look.type == "block" or look.type == "character") and not chosen then
     return ORDER.device
   end
@@ -189,7 +189,7 @@ local function stage (vm, place, item)
     return nil, err
   end
   local reasons, errno = {}, nil
-  for _, way in ipairs(order(vm, item.name, item.use, item.look)) do
+  for _, way in ipairs(order(vm, item.called, item.use, item.look)) do
     ok, err = ways[way](vm, root, item)
     if ok then
       vm:emit { event = "staging", level = "debug", path = item.path, way = way, jail = "/" .. item.name }
@@ -203,7 +203,7 @@ local function stage (vm, place, item)
       break
     end
   end
-  return refuse(item, table.concat(reasons, "; "), { errno = errno, hint = item.use ~= "read" and
+  return refuse(item, table.concat(reasons, "; "), { errno = errno, hint = item.use == "write" and
     "jailer.staging_for can ask for a copy; what the VMM writes goes with the jail then" or nil })
 end
 
@@ -255,24 +255,32 @@ local function socket_place (vm, place, path, name, inside)
   return "/" .. name, ("%s//%s"):format(place.root, name)
 end
 
+-- Whether what was brought in is still what the path names, and where it is wanted.
+local function serves (staged, path, name)
+  local look = files.look(path, true)
+  return look and look.device == staged.device and look.inode == staged.inode
+    and (not name or name:sub(1, 1) ~= "/" or name == "/" .. staged.name)
+end
+
 --- `vm:vmm_path` of a jailed machine.
 -- @tparam table vm
 -- @tparam string path the host's
 -- @tparam string use "read", "write", "create", "socket"
 -- @tparam[opt] string name
+-- @tparam[opt=name] string called its name in `jailer.staging_for`
 -- @treturn[1] string the VMM's
 -- @treturn[1] string the host's; what stands behind its "//" is the jail's user's
 -- @return[2] nil
 -- @treturn[2] err
-function staging.path (vm, path, use, name)
+function staging.path (vm, path, use, name, called)
   local place, err = jail.open(vm)
   if not place then
     return nil, err
   end
   local key = (use == "read" and "" or "+") .. path
   local staged = place.staged[key]
-  if staged then
-    return "/" .. staged, path
+  if staged and serves(staged, path, name) then
+    return "/" .. staged.name, path
   end
   local inside
   name, inside = name_of(place, path, name)
@@ -288,17 +296,58 @@ function staging.path (vm, path, use, name)
       return nil, err
     end
   end
+  called = called or name
   name = free_name(place, name)
   local mark = vm.undo:mark()
+  local item = { path = path, use = use, name = name, called = called }
   local ok
-  ok, err = stage(vm, place, { path = path, use = use, name = name })
+  ok, err = stage(vm, place, item)
   if not ok then
     place.taken[name] = nil
     vm.undo:unwind(mark, vm)
     return nil, err
   end
-  place.staged[key] = name
+  place.staged[key] = { name = name, lent = item.lent, device = item.look.device, inode = item.look.inode }
   return "/" .. name, path
+end
+
+--- Where the host has a file of the VMM's.
+-- @tparam table vm
+-- @tparam string seen the VMM's path
+-- @treturn string
+function staging.origin (vm, seen)
+  for key, staged in pairs(vm.jail.staged) do
+    if "/" .. staged.name == seen then
+      return (key:gsub("^%+", ""))
+    end
+  end
+  return vm.jail.root .. seen
+end
+
+--- Take out of the jail what the VMM has made, and give it its owner back.
+-- @tparam table vm
+-- @tparam string path the host's; what was not brought in is no error
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function staging.forget (vm, path)
+  local place, key = vm.jail, "+" .. path
+  local staged = place and place.staged[key]
+  if not staged then
+    return true
+  end
+  place.staged[key] = nil
+  local ok, err = true, nil
+  if staged.lent then
+    ok, err = vm.undo:undo(staged.lent, vm)
+  end
+  local root <close>, problem = tree.name(place.root)
+  local gone
+  if root then
+    gone, problem = jail.remove(root, staged.name, core.now() + vm.config.timeouts.stop)
+  end
+  place.taken[staged.name] = not gone or nil
+  return ok and gone, err or problem
 end
 
 -- The bodies of a section, with the paths of logs and metrics.
@@ -339,10 +388,11 @@ function staging.plan (vm)
   local function add (path, use, name)
     local inside
     name, inside = name_of(place, path, name)
+    local way = inside and {} or order(vm, name, use, files.look(path, true))
     if not inside then
       name = free_name(place, name)
     end
-    list[#list + 1] = { path = path, jail = "/" .. name, use = use, ways = inside and {} or order(vm, name, use, files.look(path, true)) }
+    list[#list + 1] = { path = path, jail = "/" .. name, use = use, ways = way }
     return "/" .. name
   end
   local seen = setmetatable({ vmm_path = function (_, ...) return add(...) end }, { __index = vm })

@@ -179,8 +179,9 @@ end
 -- @tparam string name for reports
 -- @tparam function fn called as `fn(vm, record)`; fails by raising or by `nil, err`
 -- @param[opt] record what would be needed to do the same after a crash
+-- @treturn table entry for `vm.undo:undo`, @{firecracker.undo}
 function methods:defer (name, fn, record)
-  self.undo:push(name, fn, record)
+  return self.undo:push(name, fn, record)
 end
 
 --- Make the machine's own directory, `vm.directory`, in `config.run_dir`; a second call finds it made. An id of ours that

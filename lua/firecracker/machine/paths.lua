@@ -7,6 +7,9 @@ local core = require "firecracker.core"
 local files, tree = core.files, core.tree
 local paths = {}
 
+--- Which files machines were told to use for a device: machine -> "device:inode" -> true. Some of them they may have left.
+paths.used = setmetatable({}, { __mode = "k" })
+
 --- Methods of a machine.
 paths.methods = {}
 
@@ -27,15 +30,48 @@ paths.FIELDS = {
 -- @tparam string path the host's
 -- @tparam[opt="read"] string use what the VMM does with it: "read", "write", "create", "socket"
 -- @tparam[opt] string name what it is called in the jail: a path relative to the jail's `/vm`, or an absolute one
+-- @tparam[opt=name] string called by what name `jailer.staging_for` tells how it comes in
 -- @treturn[1] string the VMM's
 -- @treturn[1] string the host's, of what the VMM opens or makes there
 -- @return[2] nil
 -- @treturn[2] err
-function paths.methods:vmm_path (path, use, name)
+function paths.methods:vmm_path (path, use, name, called)
   if not self.config.jailer then
     return path, path
   end
-  return require("firecracker.launch.staging").path(self, path, use or "read", name)
+  return require("firecracker.launch.staging").path(self, path, use or "read", name, called)
+end
+
+--- The VMM is through with what it has made: nothing of it stays in the jail.
+-- @tparam table vm
+-- @tparam string path the host's
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function paths.forget (vm, path)
+  if not vm.jail then
+    return true
+  end
+  return require("firecracker.launch.staging").forget(vm, path)
+end
+
+--- The key of a plain file in @{used}.
+-- @tparam ?string path
+-- @treturn ?string
+function paths.identity (path)
+  local look = path and files.look(path, true)
+  return look and look.type == "file" and ("%d:%d"):format(look.device, look.inode) or nil
+end
+
+--- Remember that a machine uses a file for a device.
+-- @tparam table vm
+-- @tparam ?string path
+function paths.note (vm, path)
+  local key = paths.identity(path)
+  if key then
+    paths.used[vm] = paths.used[vm] or {}
+    paths.used[vm][key] = true
+  end
 end
 
 local function use_of (use, body)
@@ -56,11 +92,15 @@ end
 -- @tparam table vm
 -- @tparam string section
 -- @tparam table body is not changed
+-- @tparam[opt=body] table device which the body changes: it does not say again whether that is written to
 -- @treturn[1] table body the same one where there is nothing to change
 -- @return[2] nil
 -- @treturn[2] err
-function paths.body (vm, section, body)
+function paths.body (vm, section, body, device)
   local fields = paths.FIELDS[section]
+  if fields and fields.id and type(body.path_on_host) == "string" and use_of("write", device or body) == "write" then
+    paths.note(vm, body.path_on_host)
+  end
   if not fields or not vm.config.jailer then
     return body
   end
@@ -68,7 +108,7 @@ function paths.body (vm, section, body)
   for key, value in pairs(body) do
     local seen, err = value, nil
     if fields[key] and key ~= "id" and type(value) == "string" then
-      seen, err = vm:vmm_path(value, use_of(fields[key], body), paths.name(section, key, body))
+      seen, err = vm:vmm_path(value, use_of(fields[key], device or body), paths.name(section, key, body))
     end
     if seen == nil then
       return nil, err

@@ -7,6 +7,7 @@ local gate = require "firecracker.api.gate"
 local host = require "firecracker.host"
 local manifest = require "firecracker.snapshot.manifest"
 local operations = require "firecracker.api.operations"
+local paths = require "firecracker.machine.paths"
 local source = require "firecracker.snapshot.source"
 local writers = require "firecracker.snapshot.writers"
 
@@ -146,10 +147,12 @@ local function check_drives (vm, found)
       if not ok then
         return incompatible("drives", "drive '%s' of the snapshot: %s", drive.drive_id, err.message)
       end
-      local writer = not drive.is_read_only and writers.of(used)
-      if writer and writer ~= vm then
+      local writer = not drive.is_read_only and writers.of(used, vm)
+      if writer then
         return incompatible("drives", "drive '%s' of the snapshot: machine %s writes to %s; name a copy in config.drives",
           drive.drive_id, writer.id, used)
+      elseif not drive.is_read_only then
+        paths.note(vm, used)
       end
     end
   end

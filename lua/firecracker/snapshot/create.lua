@@ -9,9 +9,9 @@ local hash = require "firecracker.snapshot.hash"
 local host = require "firecracker.host"
 local loop = require "firecracker.loop"
 local manifest = require "firecracker.snapshot.manifest"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 local text = require "firecracker.text"
-local writers = require "firecracker.snapshot.writers"
 
 local files = core.files
 
@@ -101,6 +101,7 @@ end
 local function undo (guard)
   local state = guard.asked and state_of(guard.vm)
   for _, part in pairs(guard.parts) do
+    paths.forget(guard.vm, part.from)
     files.unlink(part.from)
   end
   if guard.paused and state == "Paused" then
@@ -117,15 +118,16 @@ local guard_metatable = {
 }
 
 -- Where the host has what the VMM sees elsewhere: a jail's devices.
-local function host_paths (self)
-  if not self.config.jailer then
+local function host_paths (self, config)
+  if not self.jail then
     return nil
   end
+  local staging = require "firecracker.launch.staging"
   local host_side = { vsock = self.config.vsock and self.config.vsock.uds_path }
   for section, id in pairs { drives = "drive_id", pmem = "id" } do
     host_side[section] = {}
-    for _, device in ipairs(self.config[section] or {}) do
-      host_side[section][device[id]] = device.path_on_host
+    for _, device in ipairs(config[section] or {}) do
+      host_side[section][device[id]] = device.path_on_host and staging.origin(self, device.path_on_host)
     end
   end
   return host_side
@@ -138,7 +140,7 @@ local function describe (self, options, parts, release)
   end
   local fields = {
     type = options.snapshot_type, id = self.id, created = os.date "!%Y-%m-%dT%H:%M:%SZ", release = release,
-    architecture = host.arch() or "unknown", config = config, host = host_paths(self),
+    architecture = host.arch() or "unknown", config = config, host = host_paths(self, config),
   }
   for _, name in ipairs { "state", "memory" } do
     local look
@@ -239,6 +241,11 @@ local function produce (self, options, guard)
     body[field] = path
   end
   local ok, err = self.api:put_snapshot_create(body, { timeout = options.timeout or TIMEOUT })
+  for _, name in ipairs(ok and { "state", "memory" } or {}) do
+    if ok then
+      ok, err = paths.forget(self, parts[name].from)
+    end
+  end
   if not ok then
     return nil, err
   end
@@ -289,6 +296,5 @@ return function (self, options)
   if not ok then
     return nil, err
   end
-  writers.remember(self, self.config.drives)
   return described
 end

@@ -5,10 +5,10 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 local source = require "firecracker.snapshot.source"
 local vsock = require "firecracker.snapshot.vsock"
-local writers = require "firecracker.snapshot.writers"
 
 local find = source.find
 local load = {}
@@ -74,21 +74,17 @@ local function learn (vm, body)
     end
   end
   vm.config.machine_config = config.machine_config or vm.config.machine_config
+  for _, drive in ipairs(config.drives or {}) do
+    if not drive.is_read_only then
+      paths.note(vm, source.host_path(vm, "drives", drive.drive_id, drive.path_on_host))
+    end
+  end
   local override = body.vsock_override
   local path = override and override.uds_path or config.vsock and config.vsock.uds_path
   if path and not vm.vsock_path then
     vsock.remember(vm, source.here(vm, path))
   end
   return true
-end
-
--- The drives that the guest has, where they are on this host.
-local function drives_of (vm)
-  local drives = {}
-  for i, drive in ipairs(vm.manifest and vm.manifest.config.drives or {}) do
-    drives[i] = { is_read_only = drive.is_read_only, path_on_host = source.host_path(vm, "drives", drive.drive_id, drive.path_on_host) }
-  end
-  return drives
 end
 
 -- In a jail each device's file is where it was, and is brought there.
@@ -99,7 +95,7 @@ local function bring_devices (vm)
       local there, id = device.path_on_host, device[kind.id]
       local use = (device.is_read_only or device.read_only) and "read" or "write"
       if there then
-        local path, err = vm:vmm_path(source.host_path(vm, section, id, there), use, there)
+        local path, err = vm:vmm_path(source.host_path(vm, section, id, there), use, there, paths.name(section, "path_on_host", device))
         if not path then
           return nil, err
         end
@@ -169,7 +165,6 @@ function load.load (vm)
   elseif socket then
     vsock.remember(vm, socket)
   end
-  writers.remember(vm, drives_of(vm))
   ok, err = learn(vm, body)
   for _, change in ipairs(ok and changes or {}) do
     ok, err = vm.api[change.patch](vm.api, change.id, change.body, { at = change.at })

@@ -67,7 +67,7 @@ end
 function source.host_path (vm, section, id, there)
   local kind = source.find(source.DEVICES, "section", section)
   local given = source.find(vm.config[section], kind.id, id)
-  local known = vm.manifest.host and vm.manifest.host[section] or {}
+  local known = vm.manifest and vm.manifest.host and vm.manifest.host[section] or {}
   return given and given.path_on_host or known[id] or there and source.here(vm, there)
 end
 

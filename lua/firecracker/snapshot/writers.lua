@@ -2,37 +2,40 @@
 -- @module firecracker.snapshot.writers
 
 local core = require "firecracker.core"
+local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 
 local files = core.files
 local writers = {}
 
-local known = setmetatable({}, { __mode = "v" })   -- "device:inode" -> machine
+local WRITABLE <const> = 128   -- 0200, of a link in /proc/PID/fd
 
-local function identity (path)
-  local look = files.look(path, true)
-  return look and look.type == "file" and ("%d:%d"):format(look.device, look.inode) or nil
-end
-
---- Remember a machine's drives.
--- @tparam table vm
--- @tparam {table,...} drives
-function writers.remember (vm, drives)
-  for _, drive in ipairs(drives) do
-    local key = drive.path_on_host and not drive.is_read_only and identity(drive.path_on_host)
-    if key then
-      known[key] = vm
+-- Whether a process has a file open for writing; one that does not let itself be looked at has.
+local function holds (pid, key)
+  local directory = ("/proc/%d/fd/"):format(pid)
+  local names = files.list(directory)
+  for _, name in ipairs(names or {}) do
+    if paths.identity(directory .. name) == key then
+      local link = files.look(directory .. name)
+      if link and link.mode & WRITABLE ~= 0 then
+        return true
+      end
     end
   end
+  return not names
 end
 
---- The machine that lives and writes to a file.
+--- The machine that writes to a file, or is being started to.
 -- @tparam string path
+-- @tparam table but not this one
 -- @treturn ?table vm
-function writers.of (path)
-  local key = identity(path)
-  local vm = key and known[key]
-  return vm and not vm.closed and vm.process and not process.exit(vm) and vm or nil
+function writers.of (path, but)
+  local key = paths.identity(path)
+  for vm, used in pairs(key and paths.used or {}) do
+    if vm ~= but and used[key] and (vm.starting or vm.process and not process.exit(vm) and holds(vm.process:pid(), key)) then
+      return vm
+    end
+  end
 end
 
 return writers

@@ -2,9 +2,21 @@
 -- @module firecracker.machine.verbs.devices
 
 local asking = require "firecracker.machine.verbs.asking"
+local paths = require "firecracker.machine.paths"
 
 local body_of, call, check = asking.body, asking.call, asking.check
 local methods = {}
+
+-- What the VMM says of a drive; empty when it has none of that id.
+local function drive_of (self, id, options)
+  local seen, err = self:full_config(options)
+  for _, drive in ipairs(seen and seen.drives or {}) do
+    if drive.drive_id == id then
+      return drive
+    end
+  end
+  return seen and {}, err
+end
 
 --- Change a drive of a guest that runs, or have the guest look at it again.
 -- @function vm:update_drive
@@ -16,16 +28,16 @@ local methods = {}
 -- @return[2] nil
 -- @treturn[2] err
 function methods:update_drive (id, changes, options)
-  local body, err = body_of(self, "update_drive", changes or {}, { drive_id = id }, "drives")
+  local body, err = body_of(self, "update_drive", changes or {}, { drive_id = id })
+  local drive
+  if body and (not changes or self.config.jailer and body.path_on_host) then
+    drive, err = drive_of(self, id, options)
+    body = drive and body
+  end
   if body and not changes then
-    local seen
-    seen, err = self:full_config(options)
-    body = seen and body
-    for _, drive in ipairs(seen and seen.drives or {}) do
-      if drive.drive_id == id then
-        body.path_on_host = drive.path_on_host   -- as the VMM sees it; none for a vhost-user drive
-      end
-    end
+    body.path_on_host = drive.path_on_host   -- as the VMM sees it; none for a vhost-user drive
+  elseif body and (not drive or drive.drive_id) then
+    body, err = paths.body(self, "drives", body, drive)
   end
   if not body then
     return nil, err
