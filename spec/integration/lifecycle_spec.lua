@@ -151,6 +151,13 @@ describe("#kvm the end of a machine", function ()
     end
   end)
 
+  it("is none of one whose start was asked for in a wrong way: it is new", function ()
+    local vm <close> = assert(fc.new(bed.config "idle"))
+    assert.has_error(function () vm:start { timeout = "soon" } end)
+    assert.equal("new", vm.state)
+    assert(vm:start())
+  end)
+
   it("comes with the scope when its task is cancelled", function ()
     fc.run(function ()
       local pid

@@ -226,8 +226,8 @@ function methods:start (options)
   if self.state ~= "new" then
     return process.refuse(self, "start", "new")
   end
-  self.starting = true
   local deadline = loop.deadline(options and options.timeout or self.config.timeouts.start)
+  self.starting = true
   local returned, ok, err = pcall(loop.under, deadline, self.flow.run, self.flow, self)
   self.starting = nil
   if returned and ok then
