@@ -291,6 +291,18 @@ time.sleep(60)']]
     assert.matches("its API socket did not appear", err.message)
   end)
 
+  it("because it is told to", function ()
+    for _, verb in ipairs { "stop", "close" } do
+      fc.run(function ()
+        local vm = assert(fc.new(bed.config("idle", { vmm = { binary = impostor "exec sleep 60" } })))
+        local starting = fc.spawn(vm.start, vm)
+        bed.eventually(function () return vm.pid end, "the VMM")
+        assert(vm[verb](vm))
+        assert.equal("exited", select(2, starting:wait()).code)
+      end)
+    end
+  end)
+
   it("at each request of the flow", function ()
     for _, name in ipairs { "CreateMachine", "CreateBootSource", "StartInstance" } do
       local flow = assert(fc.flow "boot"):insert_before("fcinit." .. name, function (vm)

@@ -52,12 +52,11 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "timeout" or "state"
 function methods:wait (options)
-  if not self.process then
-    return process.refuse(self, "wait for", "started")
-  end
-  local began = core.now()
-  if not process.await(self, loop.deadline(options and options.timeout)) then
+  local began, deadline = core.now(), loop.deadline(options and options.timeout)
+  if self.process and not process.await(self, deadline) then
     return nil, errors.new { code = "timeout", message = ("machine %s did not end within %.3g s"):format(self.id, core.now() - began) }
+  elseif not self.process then   -- nor is there one whose start failed meanwhile
+    return process.refuse(self, "wait for", "started")
   end
   settle(self)
   return outcome(self)
