@@ -32,6 +32,11 @@ loop.fire = keys.fire
 -- @tparam ?boolean keep
 loop.anchor = keys.anchor
 
+--- Who runs now, to be compared: a task, the main thread, another loop's coroutine, @{firecracker.loop.keys.context}.
+-- @function context
+-- @treturn table
+loop.context = keys.context
+
 --- Start a function as a task. It begins at the next wait of whoever spawned it.
 -- @tparam function fn
 -- @param ... its arguments

@@ -103,6 +103,9 @@ function process.methods:own_process (child, argv)
   self.process = child
   loop.anchor(child, true)
   self:defer("process", end_process, { pid = child:pid() })
+  if self.given_up then   -- it comes too late
+    child:signal "KILL"
+  end
   self:emit { event = "spawn", level = "debug", pid = child:pid(), argv = argv }
 end
 
