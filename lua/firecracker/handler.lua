@@ -68,6 +68,14 @@ local function teller (step, vm, list)
   end
 end
 
+-- Who ends a machine ends its flow: nothing more is begun, and what a step made meanwhile is taken back by its own flow.
+local function check (vm)
+  if vm.closed or vm.given_up then
+    return nil, errors.new { code = "state", message = ("machine %s was %s"):format(vm.id, vm.closed and "closed" or "stopped") }
+  end
+  return true
+end
+
 -- A log function of the user's that raises fails the step it was told about: nothing escapes past the undoing.
 local function perform (step, vm, list)
   local tell = teller(step, vm, list)
@@ -76,13 +84,17 @@ local function perform (step, vm, list)
     done, err, raised = errors.try(tell, "begin")
   end
   if done then
+    done, err = check(vm)
+  end
+  if done then
     done, err, raised = errors.try(step.run, vm)
   end
   if done then
     if step.undo then
       vm:defer(step.name, step.undo)
     end
-    if tell then
+    done, err = check(vm)
+    if done and tell then
       done, err, raised = errors.try(tell, "end")
     end
   end

@@ -271,7 +271,7 @@ function methods:listen (port, options)
   options = check("listen", self.vsock_path or "-", port, options)
   local config, jail = self.config.vsock, self.config.jailer
   local path = self.vsock_path or config and not jail and config.uds_path
-  if not path or self.settled then
+  if not path or self.closed or self.failed or process.exit(self) then
     return no_device(self)
   end
   local longest = config and not jail and #config.uds_path + #tostring(port) + 1 or 0

@@ -151,6 +151,13 @@ describe("#kvm the end of a machine", function ()
     end
   end)
 
+  it("is none of one whose start was asked for in a wrong way: it is new", function ()
+    local vm <close> = assert(fc.new(bed.config "idle"))
+    assert.has_error(function () vm:start { timeout = "soon" } end)
+    assert.equal("new", vm.state)
+    assert(vm:start())
+  end)
+
   it("comes with the scope when its task is cancelled", function ()
     fc.run(function ()
       local pid
@@ -226,6 +233,151 @@ describe("#kvm the end of a machine", function ()
   end)
 end)
 
+describe("#kvm the end of a machine that starts", function ()
+  leaks.check(before_each, after_each, teardown)
+
+  -- A flow whose first step acquires something, waits until `gate.open`, and acquires something more.
+  local function held (gate)
+    return assert(fc.flow "boot"):prepend("fcinit", function (vm)
+      assert(vm:own_directory())
+      gate.reached = true
+      bed.eventually(function () return gate.open end, "the opening")
+      vm:defer("late", function () gate.undone = (gate.undone or 0) + 1 end)
+    end)
+  end
+
+  -- A process whose API never comes.
+  local function sleeping (spec, spawn)
+    spec.path, spec.argv = "/bin/sleep", { "sleep", "60" }
+    return spawn(spec)
+  end
+
+  it("fails the start, and comes when its step is over", function ()
+    for verb, by in pairs { stop = "nothing", close = true } do
+      fc.run(function ()
+        local gate = {}
+        local vm <close> = assert(fc.new(bed.config "idle", held(gate)))
+        local starting = fc.spawn(vm.start, vm)
+        bed.eventually(function () return gate.reached end, "the step")
+        local ending = fc.spawn(vm[verb], vm)
+        bed.eventually(function () return vm.given_up end, "the end")
+        assert.equal("starting", vm.state)
+        gate.open = true
+        local ok, err = starting:wait()
+        assert.is_nil(ok)
+        assert.equal("state", err.code)
+        assert.matches("machine " .. vm.id .. " was stopped", err.message)
+        assert.same({ "late", "run directory" }, err.undone)
+        local ended = assert(ending:wait())
+        assert.equal(by, ended == true or ended.by)
+        assert.equal(verb == "close" and "closed" or "failed", vm.state)
+        assert.equal(1, gate.undone)
+        assert.is_nil(vm.process)
+      end)
+    end
+  end)
+
+  it("ends its VMM", function ()
+    for _, verb in ipairs { "stop", "close" } do
+      fc.run(function ()
+        local vm <close> = assert(fc.new(bed.config("idle", { vmm = { spawn = sleeping } })))
+        local starting = fc.spawn(vm.start, vm)
+        bed.eventually(function () return vm.pid end, "the VMM")
+        local waiting = fc.spawn(vm.wait, vm)
+        fc.sleep(0)
+        assert(vm[verb](vm))
+        assert.equal("exited", select(2, starting:wait()).code)
+        local outcome, err = waiting:wait()
+        assert.is_nil(outcome)
+        assert.equal("state", err.code)
+        assert.equal(0, #vm.undo)
+      end)
+    end
+  end)
+
+  it("ends a VMM that comes after", function ()
+    fc.run(function ()
+      local asked, open = false, false
+      local vm <close> = assert(fc.new(bed.config("idle", { vmm = { spawn = function (spec, spawn)
+        asked = true
+        bed.eventually(function () return open end, "the opening")
+        return sleeping(spec, spawn)
+      end } })))
+      local starting = fc.spawn(vm.start, vm)
+      bed.eventually(function () return asked end, "the spawn")
+      local closing = fc.spawn(vm.close, vm)
+      bed.eventually(function () return vm.given_up end, "the end")
+      open = true
+      local ok, err = starting:wait()
+      assert.is_nil(ok)
+      assert.same({ "exited", 9 }, { err.code, err.signal })
+      assert.is_true(closing:wait())
+    end)
+  end)
+
+  it("can be a step's own doing, also the last one's", function ()
+    for _, verb in ipairs { "stop", "close" } do
+      for _, at in ipairs { "prepend", "append" } do
+        local late = 0
+        local flow = assert(fc.flow "boot")
+        flow[at](flow, "fcinit", function (vm)
+          assert(vm[verb](vm))
+          assert.equal(0, #vm.undo)
+          vm:defer("late", function () late = late + 1 end)
+        end)
+        local vm <close> = assert(fc.new(bed.config "idle", flow))
+        local ok, err = vm:start()
+        assert.is_nil(ok)
+        assert.equal("state", err.code)
+        assert.same({ "late" }, err.undone)
+        assert.equal(1, late)
+        assert.is_nil(vm.pid)
+      end
+    end
+  end)
+
+  it("is not waited for for ever", function ()
+    local flow = assert(fc.flow "boot"):prepend("fcinit", function (vm)
+      return fc.spawn(vm.close, vm):wait()   -- which waits for this step
+    end)
+    local vm <close> = assert(fc.new(bed.config("idle", { timeouts = { stop = 0.05, shutdown = 0 } }), flow))
+    local ok, err = vm:start()
+    assert.is_nil(ok)
+    assert.equal("timeout", err.code)
+    assert.matches("a step or an undo of machine " .. vm.id .. " does not end", err.message)
+    assert.equal("failed", vm.state)
+    assert.is_true(vm:close())
+  end)
+
+  it("comes to steps that are run by hand as well", function ()
+    fc.run(function ()
+      local gate = {}
+      local vm = assert(fc.new(bed.config "idle"))
+      local stepping = fc.spawn(held(gate).fcinit[1], vm)
+      bed.eventually(function () return gate.reached end, "the step")
+      assert.is_true(vm:close())
+      gate.open = true
+      local ok, err = stepping:wait()
+      assert.is_nil(ok)
+      assert.equal("state", err.code)
+      assert.equal(0, #vm.undo)
+      ok, err = fc.handlers.fcinit.start_vmm(vm)
+      assert.is_nil(ok)
+      assert.equal("fcinit.StartVMM: machine " .. vm.id .. " was closed", err.message)
+      assert.is_nil(vm.process)
+    end)
+  end)
+
+  it("does not come before it: one that was stopped when it was new can be started", function ()
+    local vm <close> = assert(fc.new(bed.config "idle"))
+    assert(vm:own_directory())
+    assert.same({ by = "nothing" }, vm:stop())
+    assert(vm:start())
+    assert.same({ by = "term", signal = 15 }, vm:stop())
+    assert.equal(0, #vm.undo)
+  end)
+end)
+
 describe("#kvm a VMM that dies on its way", function ()
   leaks.check(before_each, after_each, teardown)
 
@@ -282,6 +434,18 @@ time.sleep(60)']]
     assert.is_nil(ok)
     assert.equal("timeout", err.code)
     assert.matches("its API socket did not appear", err.message)
+  end)
+
+  it("because it is told to", function ()
+    for _, verb in ipairs { "stop", "close" } do
+      fc.run(function ()
+        local vm = assert(fc.new(bed.config("idle", { vmm = { binary = impostor "exec sleep 60" } })))
+        local starting = fc.spawn(vm.start, vm)
+        bed.eventually(function () return vm.pid end, "the VMM")
+        assert(vm[verb](vm))
+        assert.equal("exited", select(2, starting:wait()).code)
+      end)
+    end
   end)
 
   it("at each request of the flow", function ()

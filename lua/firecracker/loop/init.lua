@@ -39,6 +39,11 @@ function loop.callable (value)
   return type(value) == "function" or (getmetatable(value) or {}).__call ~= nil
 end
 
+--- Who runs now, to be compared: a task, the main thread, another loop's coroutine, @{firecracker.loop.keys.context}.
+-- @function context
+-- @treturn table
+loop.context = keys.context
+
 --- Start a function as a task. It begins at the next wait of whoever spawned it.
 -- @tparam function fn
 -- @param ... its arguments

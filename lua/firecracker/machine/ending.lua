@@ -1,4 +1,4 @@
---- How machines end: by themselves, stopped, killed, closed, or dropped. Whatever the way, the undo stack is unwound once.
+--- How machines end: by themselves, stopped, killed, closed, or dropped. Whatever the way, the undo stack is unwound.
 -- @module firecracker.machine.ending
 
 local core = require "firecracker.core"
@@ -13,20 +13,28 @@ ending.methods = {}
 
 local methods = ending.methods
 
--- Unwind once; whoever else asks meanwhile waits for the outcome.
-local function settle (self)
-  while self.settling do
-    loop.park(math.huge, self)
+-- Somebody else is at the undo stack: unwinding it, or adding to it. A step that ends its own machine waits for nobody.
+local function is_taken (self)
+  return self.settling or self.starting and self.starting ~= loop.context()
+end
+
+-- Unwind what there is, once nobody else is at it; false when the deadline came first.
+local function settle (self, deadline)
+  while is_taken(self) do
+    if not loop.park(deadline, self) and is_taken(self) then
+      return false
+    end
   end
-  if self.settled then
-    return
+  if #self.undo == 0 then
+    return true
   end
   self.settling = true
   local names, failures = self.undo:unwind(0, self)
   self.undo_errors = #failures > 0 and failures or self.undo_errors
-  self.settling, self.settled = nil, true
+  self.settling = nil
   loop.fire(self)
   self:emit { event = "undo", level = #failures > 0 and "error" or "debug", undone = names, errors = failures }
+  return true
 end
 
 local outcome_metatable = {
@@ -52,15 +60,12 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "timeout" or "state"
 function methods:wait (options)
-  local deadline = loop.limit("wait", options)
-  if not self.process then
+  local began, deadline = core.now(), loop.limit("wait", options)
+  if self.process and not (process.await(self, deadline) and settle(self, deadline)) then
+    return nil, errors.new { code = "timeout", message = ("machine %s did not end within %.3g s"):format(self.id, core.now() - began) }
+  elseif not self.process then   -- nor is there one whose start failed meanwhile
     return process.refuse(self, "wait for", "started")
   end
-  local began = core.now()
-  if not process.await(self, deadline) then
-    return nil, errors.new { code = "timeout", message = ("machine %s did not end within %.3g s"):format(self.id, core.now() - began) }
-  end
-  settle(self)
   return outcome(self)
 end
 
@@ -89,7 +94,7 @@ function methods:shutdown (options)
     ok, err = nil, errors.new { code = "timeout", message = ("the guest of machine %s did not shut down in time"):format(self.id) }
   end
   if ok or process.exit(self) then
-    settle(self)
+    settle(self, math.huge)
     return outcome(self, "shutdown")
   elseif options.stop then
     return self:stop { shutdown = 0 }
@@ -132,7 +137,7 @@ local function escalate (self, options)
 end
 
 --- End the machine and clean up: the guest's shutdown, then SIGTERM, then SIGKILL. Stopping twice, or one that never
--- started, is no error.
+-- started, is no error. A start under way fails: it begins no further step, and the end of the one it is at is waited for.
 -- @function vm:stop
 -- @tparam[opt] table options `timeout` (seconds until SIGKILL, default `timeouts.stop`), `shutdown` (seconds for the guest,
 -- default `timeouts.shutdown`; 0 does not ask it), `term` (seconds after SIGTERM, default `timeouts.term`; 0 sends none)
@@ -143,13 +148,17 @@ end
 function methods:stop (options)
   options = loop.options("stop", options, "shutdown", "term")
   local by, err = "nothing", nil
+  if self.starting then
+    self.given_up = true
+  end
   if self.process then
     by, err = loop.shielded(escalate, self, options)
   end
   if not by then
     return nil, err
+  elseif not loop.shielded(settle, self, core.now() + self.config.timeouts.stop) then
+    return nil, errors.new { code = "timeout", message = ("a step or an undo of machine %s does not end"):format(self.id) }
   end
-  settle(self)
   return outcome(self, by)
 end
 
@@ -196,7 +205,7 @@ end
 -- the loop moves. When the whole state closes, the process's handle is gone already (its own finalizer has killed the
 -- VMM): what needs no waiting is undone here. In a child that the host program forked, the machine is the parent's.
 function ending.collect (self)
-  if self.closed or self.settled or not self.process or not core.reactor():ours() then
+  if self.closed or #self.undo == 0 or not self.process or not core.reactor():ours() then
     return
   end
   local open, ended = pcall(self.process.poll, self.process)

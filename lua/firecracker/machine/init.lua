@@ -134,7 +134,7 @@ end
 
 -- What a start or a restore asks for while it is absent; any other name may be a verb, and few programs use one.
 local FIELDS <const> = {
-  closed = true, failed = true, starting = true, settling = true, settled = true, undo_errors = true,
+  closed = true, failed = true, starting = true, given_up = true, settling = true, undo_errors = true,
   process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
   vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
   taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
@@ -227,14 +227,14 @@ function methods:start (options)
   if self.state ~= "new" then
     return process.refuse(self, "start", "new")
   end
-  self.starting = true
   local deadline = loop.limit("start", options, self.config.timeouts.start)
+  self.starting = loop.context()
   local returned, ok, err = pcall(loop.under, deadline, self.flow.run, self.flow, self)
-  self.starting = nil
-  if returned and ok then
+  self.starting, self.failed = nil, not (returned and ok) or nil
+  loop.fire(self)
+  if not self.failed then
     return self
   end
-  self.failed = true
   if not returned then   -- cancelled; undone as well
     error(ok, 0)
   end

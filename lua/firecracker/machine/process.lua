@@ -69,11 +69,13 @@ end
 -- @tparam number deadline a time of core.now()
 -- @treturn boolean false when the deadline came first
 function process.await (self, deadline)
-  while not process.exit(self) do
-    if not loop.park(deadline, self.process:key()) and not process.exit(self) then
+  local child = self.process   -- one whose start fails is forgotten meanwhile
+  while not child:poll() do
+    if not loop.park(deadline, child:key()) and not child:poll() then
       return false
     end
   end
+  process.exit(self)
   return true
 end
 
@@ -101,6 +103,9 @@ function process.methods:own_process (child, argv)
   self.process = child
   loop.anchor(child, true)
   self:defer("process", end_process, { pid = child:pid() })
+  if self.given_up then   -- it comes too late
+    child:signal "KILL"
+  end
   self:emit { event = "spawn", level = "debug", pid = child:pid(), argv = argv }
 end
 
