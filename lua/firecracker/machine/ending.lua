@@ -63,6 +63,14 @@ function methods:wait (options)
   return outcome(self)
 end
 
+-- Wait for the end of a VMM that was told to end; what it needs no more is given up meanwhile.
+local function await_end (self, deadline)
+  if self.api and self.api.rest then
+    self.api:rest()
+  end
+  return process.await(self, deadline)
+end
+
 -- Ask the guest to shut down; true when it was asked.
 local function ask_guest (self, deadline)
   if self.phase ~= "running" or not self.api or self.api.closed then
@@ -123,7 +131,7 @@ local function escalate (self, options)
     end
     if not ok then
       return nil, err
-    elseif seconds > 0 and process.await(self, signal == "KILL" and core.now() + process.REAP or within(seconds)) then
+    elseif seconds > 0 and await_end(self, signal == "KILL" and core.now() + process.REAP or within(seconds)) then
       return signal:lower()
     end
   end
