@@ -44,6 +44,14 @@ local function outcome (self, by)
                         reason = exit.reason,                        undo_errors = self.undo_errors }, outcome_metatable)
 end
 
+-- Wait for the VMM's end; a connection to it, which it takes time to give up, is given up meanwhile.
+local function await_end (self, deadline)
+  if self.api and self.api.rest then
+    self.api:rest()
+  end
+  return process.await(self, deadline)
+end
+
 --- Wait for the VMM's end and clean up after it.
 -- @function vm:wait
 -- @tparam[opt] table options `timeout` in seconds
@@ -56,19 +64,11 @@ function methods:wait (options)
     return process.refuse(self, "wait for", "started")
   end
   local began = core.now()
-  if not process.await(self, loop.deadline(options and options.timeout)) then
+  if not await_end(self, loop.deadline(options and options.timeout)) then
     return nil, errors.new { code = "timeout", message = ("machine %s did not end within %.3g s"):format(self.id, core.now() - began) }
   end
   settle(self)
   return outcome(self)
-end
-
--- Wait for the end of a VMM that was told to end; what it needs no more is given up meanwhile.
-local function await_end (self, deadline)
-  if self.api and self.api.rest then
-    self.api:rest()
-  end
-  return process.await(self, deadline)
 end
 
 -- Ask the guest to shut down; true when it was asked.
@@ -92,7 +92,7 @@ function methods:shutdown (options)
   end
   local deadline = loop.deadline(options.timeout or self.config.timeouts.shutdown)
   local ok, err = ask_guest(self, deadline)
-  if ok and not process.await(self, deadline) then
+  if ok and not await_end(self, deadline) then
     ok, err = nil, errors.new { code = "timeout", message = ("the guest of machine %s did not shut down in time"):format(self.id) }
   end
   if ok or process.exit(self) then
@@ -117,7 +117,7 @@ local function escalate (self, options)
   local patience = options.shutdown or timeouts.shutdown
   if patience > 0 then
     local deadline = within(patience)
-    if ask_guest(self, deadline) and process.await(self, deadline) then
+    if ask_guest(self, deadline) and await_end(self, deadline) then
       return "shutdown"
     end
   end
