@@ -90,6 +90,7 @@ build = {
     ["firecracker.launch.jailer"] = "lua/firecracker/launch/jailer.lua",
     ["firecracker.launch.program"] = "lua/firecracker/launch/program.lua",
     ["firecracker.launch.staging"] = "lua/firecracker/launch/staging.lua",
+    ["firecracker.launch.terminal"] = "lua/firecracker/launch/terminal.lua",
     ["firecracker.lazy"] = "lua/firecracker/lazy.lua",
     ["firecracker.logs"] = "lua/firecracker/logs.lua",
     ["firecracker.loop"] = "lua/firecracker/loop/init.lua",
