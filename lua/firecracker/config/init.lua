@@ -3,6 +3,7 @@
 -- `config.drives[2].path_on_host: string expected, got nil`. Knows no field by name and opens no file.
 -- @module firecracker.config
 
+local copy = require "firecracker.copy"
 local errors = require "firecracker.errors"
 local host = require "firecracker.host"
 local lazy = require "firecracker.lazy"
@@ -250,17 +251,6 @@ local function apply (rule, value, above, key)
   end
 end
 
-local function copy (value)
-  if type(value) ~= "table" then
-    return value
-  end
-  local result = setmetatable({}, getmetatable(value))
-  for key, each in pairs(value) do
-    result[key] = copy(each)
-  end
-  return result
-end
-
 -- By record: its default, checked and completed.
 local completed = setmetatable({}, { __mode = "k", __index = function (cache, field)
   cache[field] = walk(field.default, field, nil, field.name)
@@ -274,7 +264,7 @@ function walk (value, field, above, key)
     if kind == "function" then
       value = value()
     elseif kind ~= "nil" then
-      return kind == "table" and copy(completed[field]) or value
+      return kind == "table" and copy.deep(completed[field]) or value
     end
     if value == nil and not field.required then
       return nil
