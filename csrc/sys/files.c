@@ -6,12 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -26,18 +29,15 @@ int fc_files_mkdir (const char *path, mode_t mode, fc_error *err) {
   return 0;
 }
 
-static int check_private (const char *path, fc_error *err) {
-  struct stat st;
-  if (lstat(path, &st) < 0)
-    return fc_error_system(err, errno, "cannot look at %s", path);
-  if (!S_ISDIR(st.st_mode))
+static int check_private (const char *path, const struct stat *st, fc_error *err) {
+  if (!S_ISDIR(st->st_mode))
     return fc_error_set(err, "system", ENOTDIR, "%s is not a directory", path);
-  if (st.st_uid != geteuid())
+  if (st->st_uid != geteuid())
     return fc_error_set(err, "system", EPERM, "directory %s belongs to uid %u, not to us (%u)", path,
-                        (unsigned)st.st_uid, (unsigned)geteuid());
-  if (st.st_mode & (S_IWGRP | S_IWOTH))
+                        (unsigned)st->st_uid, (unsigned)geteuid());
+  if (st->st_mode & (S_IWGRP | S_IWOTH))
     return fc_error_set(err, "system", EPERM, "directory %s can be written by others (mode %04o)", path,
-                        (unsigned)(st.st_mode & 07777));
+                        (unsigned)(st->st_mode & 07777));
   return 0;
 }
 
@@ -54,10 +54,11 @@ static int trim_path (const char *path, char trimmed[PATH_MAX], fc_error *err) {
 
 int fc_files_mkdir_private (const char *path, fc_error *err) {
   char part[PATH_MAX];
+  struct stat st;
   if (trim_path(path, part, err) < 0)
     return -1;
-  if (mkdir(part, 0700) == 0 || errno == EEXIST)   /* mostly */
-    return check_private(part, err);
+  if (lstat(part, &st) == 0)   /* mostly */
+    return check_private(part, &st, err);
   for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {
     *slash = '\0';
     if (mkdir(part, 0755) < 0 && errno != EEXIST)
@@ -66,7 +67,9 @@ int fc_files_mkdir_private (const char *path, fc_error *err) {
   }
   if (mkdir(part, 0700) < 0 && errno != EEXIST)
     return fc_error_system(err, errno, "cannot make directory %s", part);
-  return check_private(part, err);
+  if (lstat(part, &st) < 0)
+    return fc_error_system(err, errno, "cannot look at %s", part);
+  return check_private(part, &st, err);
 }
 
 int fc_files_mkfifo (const char *path, mode_t mode, fc_error *err) {
@@ -124,56 +127,64 @@ int fc_files_unlink (const char *path, fc_error *err) {
   return 0;
 }
 
-static DIR *open_directory (const char *path, fc_error *err) {
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-  if (directory)
-    return directory;
-  int error = errno;
-  fc_error_system(err, error, "cannot %s directory %s", fd < 0 ? "open" : "read", path);
-  if (fd >= 0)
-    close(fd);
-  errno = error;
-  return NULL;
+/* As DIR, but on the stack: a machine's directory has a handful of names. */
+typedef struct {
+  int fd;
+  ssize_t length, at;
+  char names[1024] __attribute__ ((aligned(__alignof__(struct dirent64))));
+} listing;
+
+static int open_directory (listing *d, const char *path, fc_error *err) {
+  d->length = d->at = 0;
+  d->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  return d->fd < 0 ? fc_error_system(err, errno, "cannot open directory %s", path) : 0;
 }
 
 /* The next name that is neither "." nor ".."; NULL at the end. */
-static const char *next_name (DIR *directory) {
-  for (struct dirent *entry; (entry = readdir(directory));)
+static const char *next_name (listing *d) {
+  while (true) {
+    if (d->at >= d->length) {
+      d->at = 0;
+      d->length = syscall(SYS_getdents64, d->fd, d->names, sizeof d->names);
+      if (d->length <= 0)
+        return NULL;
+    }
+    const struct dirent64 *entry = (const void *)(d->names + d->at);
+    d->at += entry->d_reclen;
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
       return entry->d_name;
-  return NULL;
+  }
 }
 
 int fc_files_list (const char *path, fc_buffer *out, fc_error *err) {
-  DIR *directory = open_directory(path, err);
-  if (!directory)
+  listing d;
+  if (open_directory(&d, path, err) < 0)
     return -1;
-  for (const char *name; (name = next_name(directory));)
+  for (const char *name; (name = next_name(&d));)
     if (fc_buffer_append(out, name, strlen(name)) < 0 || fc_buffer_append(out, "/", 1) < 0) {
-      closedir(directory);
+      close(d.fd);
       return fc_error_memory(err);
     }
-  closedir(directory);
+  close(d.fd);
   return 0;
 }
 
 int fc_files_remove_directory (const char *given, fc_error *err) {
   char path[PATH_MAX];
+  listing d;
   if (trim_path(given, path, err) < 0)
     return -1;
-  DIR *directory = open_directory(path, err);
-  if (!directory)
-    return errno == ENOENT ? 0 : -1;
-  for (const char *name; (name = next_name(directory));) {
-    if (unlinkat(dirfd(directory), name, 0) < 0 && errno != ENOENT) {
+  if (open_directory(&d, path, err) < 0)
+    return err->errnum == ENOENT ? 0 : -1;
+  for (const char *name; (name = next_name(&d));) {
+    if (unlinkat(d.fd, name, 0) < 0 && errno != ENOENT) {
       int error = errno == EISDIR ? ENOTEMPTY : errno;
       fc_error_system(err, error, "cannot remove %s/%s", path, name);
-      closedir(directory);
+      close(d.fd);
       return -1;
     }
   }
-  closedir(directory);
+  close(d.fd);
   if (rmdir(path) < 0 && errno != ENOENT)
     return fc_error_system(err, errno, "cannot remove directory %s", path);
   return 0;

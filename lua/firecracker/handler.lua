@@ -58,7 +58,7 @@ end
 
 -- The function that tells of a step's phases; nil where nobody listens.
 local function teller (step, vm, list)
-  if not vm.emit or vm.quiet then
+  if vm.quiet or not vm.emit then
     return nil
   end
   local now = require("firecracker.core").now

@@ -66,14 +66,15 @@ function steps.new (name, values)
   local count = 0
   for key in pairs(values) do
     if math.type(key) == "integer" and key > 0 then
-      count = math.max(count, key)
+      count = key > count and key or count
     elseif key ~= "name" or getmetatable(values) ~= metatable then
       refuse("%s: list expected, got key '%s'", name, key)
     end
   end
   local self = setmetatable({ name = name }, metatable)
   for i = 1, count do
-    self[i] = step_of(values[i], name, i)
+    local value = values[i]
+    self[i] = handler.is(value) and value or step_of(value, name, i)
   end
   return self
 end

@@ -11,10 +11,15 @@ local ACQUIRED <const> = {
   ["fcinit.AddVsocks"] = { "vsock socket" },
 }
 
+local reached   -- the step that is cancelled
+
 local WAYS <const> = {
   returns = function () return nil, errors.new { code = "mine", message = "returned" } end,
   raises = function () error "raised" end,
-  is_cancelled = function () fc.sleep(60) end,
+  is_cancelled = function ()
+    reached = true
+    fc.sleep(60)
+  end,
   is_late = function () return fc.sleep(60) end,
 }
 local CODES <const> = { returns = "mine", raises = "raised", is_cancelled = "cancelled", is_late = "timeout" }
@@ -36,8 +41,11 @@ local function start (name, way)
     return vm:start { timeout = way == "is_late" and 0.25 or nil }
   end
   return fc.run(function ()
+    reached = false
     local task = fc.spawn(vm.start, vm)
-    fc.sleep(0.1)
+    while not reached and not task.done do
+      fc.sleep(0.005)
+    end
     assert.is_true(task:cancel())
     return task:wait()
   end)

@@ -257,6 +257,15 @@ function methods:prepare ()
   end
 end
 
+--- Close its connections unless a request runs; the next request makes a new one.
+-- @function client:rest
+function methods:rest ()
+  if self.core and not next(self.running) then
+    self.core:close()
+    self.core, self.idle, self.made = nil, {}, 0
+  end
+end
+
 --- Close its connections; requests that run fail. Closing twice is no error.
 -- @function client:close
 function methods:close ()

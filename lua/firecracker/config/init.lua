@@ -3,6 +3,7 @@
 -- `config.drives[2].path_on_host: string expected, got nil`. Knows no field by name and opens no file.
 -- @module firecracker.config
 
+local copy = require "firecracker.copy"
 local errors = require "firecracker.errors"
 local host = require "firecracker.host"
 local lazy = require "firecracker.lazy"
@@ -70,24 +71,17 @@ local walk      -- walk(value, field, above, key): the checked copy of one value
 local containers = {}
 local FILE <const> = { type = "path" }   -- in the place of a table that a file holds
 
--- The records of a table's fields by name, made once for each.
-local by_name = setmetatable({}, { __mode = "k", __index = function (cache, fields)
-  local known = {}
+-- Of a table's fields, made once for each: the records by name, and those that are looked at even where they are left out.
+local plans = setmetatable({}, { __mode = "k", __index = function (cache, fields)
+  local plan = { known = {}, always = {} }
   for _, field in ipairs(fields) do
-    known[field.name] = field
+    plan.known[field.name] = field
+    if field.required or field.default ~= nil then
+      plan.always[#plan.always + 1] = field
+    end
   end
-  cache[fields] = known
-  return known
-end })
-
--- The same: those that are looked at even where they are left out.
-local unasked = setmetatable({}, { __mode = "k", __index = function (cache, fields)
-  local found = {}
-  for _, field in ipairs(fields) do
-    found[field] = field.required or field.default ~= nil or nil
-  end
-  cache[fields] = found
-  return found
+  cache[fields] = plan
+  return plan
 end })
 
 local function suggest (key, fields)
@@ -102,7 +96,7 @@ end
 
 -- What is given, by the schema's names, where a key has "-" or is wrong.
 local function rename (value, field, place)
-  local known, given = by_name[field.fields], {}
+  local known, given = plans[field.fields].known, {}
   for _, key in ipairs(sorted_keys(value)) do
     local name = type(key) == "string" and key:gsub("-", "_") or key
     if not known[name] then
@@ -115,9 +109,11 @@ local function rename (value, field, place)
   return given
 end
 
+local in_order = false   -- the schema's: for the error, so that it is the same at each run
+
 function containers.table (value, field, place)
-  local fields = field.fields
-  local known, given, always = by_name[fields], {}, unasked[fields]
+  local plan = plans[field.fields]
+  local known, given, result = plan.known, {}, {}
   for key, each in pairs(value) do
     if not known[key] then
       given = rename(value, field, place)
@@ -125,13 +121,21 @@ function containers.table (value, field, place)
     end
     given[key] = each
   end
-  local result = {}
-  for i = 1, #fields do
-    local each = fields[i]
+  if in_order then
+    for _, each in ipairs(field.fields) do
+      result[each.name] = walk(given[each.name], each, place, each.name)
+    end
+    return result
+  end
+  for key, each in pairs(given) do
+    result[key] = walk(each, known[key], place, key)
+  end
+  local always = plan.always
+  for i = 1, #always do
+    local each = always[i]
     local name = each.name
-    local one = given[name]
-    if one ~= nil or always[each] then
-      result[name] = walk(one, each, place, name)
+    if given[name] == nil then
+      result[name] = walk(nil, each, place, name)
     end
   end
   return result
@@ -247,14 +251,20 @@ local function apply (rule, value, above, key)
   end
 end
 
+-- By record: its default, checked and completed.
+local completed = setmetatable({}, { __mode = "k", __index = function (cache, field)
+  cache[field] = walk(field.default, field, nil, field.name)
+  return cache[field]
+end })
+
 function walk (value, field, above, key)
   if value == nil then
     value = field.default
     local kind = type(value)
     if kind == "function" then
       value = value()
-    elseif kind ~= "table" and kind ~= "nil" then
-      return value   -- the schema's own plain value needs no check
+    elseif kind ~= "nil" then
+      return kind == "table" and copy.deep(completed[field]) or value
     end
     if value == nil and not field.required then
       return nil
@@ -302,6 +312,11 @@ end
 -- @treturn table a completed copy that shares no table with it
 function config.check (t, level)
   local ok, result = pcall(walk, t, schema, nil, "config")
+  if not ok and getmetatable(result) == refusal_metatable then
+    in_order = true
+    ok, result = pcall(walk, t, schema, nil, "config")
+    in_order = false
+  end
   if ok then
     return result
   elseif getmetatable(result) == refusal_metatable then

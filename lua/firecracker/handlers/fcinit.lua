@@ -173,13 +173,15 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   return true
 end)
 
+local OUTPUTS <const> = { "logger", "metrics" }
+
 --- Make the log and metrics files and FIFOs, which must exist before the VMM opens them.
 fcinit.create_log_files = handler.new("fcinit.CreateLogFilesHandler", function (vm)
   local made, problem = vm:own_directory()   -- in a jailed machine's flow this step comes first
   if not made then
     return nil, problem
   end
-  for _, section in ipairs { "logger", "metrics" } do
+  for _, section in ipairs(OUTPUTS) do
     local ok, err = true, nil
     if vm.config[section] then
       ok, err = intake.prepare(vm, section)
@@ -198,29 +200,35 @@ fcinit.link_files = handler.new("fcinit.LinkFilesToRootFS", function (vm)
   end
 end)
 
+-- Tell the VMM of one of its outputs.
+local function put_output (vm, section)
+  local body = intake.body(vm, section)
+  if not body then
+    return true
+  end
+  local api, err = api_of(vm)
+  if api then
+    body, err = paths.body(vm, section, body)
+  end
+  local ok = api and body
+  if ok then
+    ok, err = intake.check(vm, section)
+  end
+  if ok then
+    ok, err = api["put_" .. section](api, body, { at = section })
+  end
+  if ok then
+    ok, err = intake.check(vm, section)
+  end
+  return ok, err
+end
+
 --- Tell the VMM where to log and where its metrics go.
 fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
-  for _, section in ipairs { "logger", "metrics" } do
-    local operation = "put_" .. section
-    local body = vm.config[section] and intake.body(vm, section)
-    local api, ok, err = nil, true, nil
-    if body then
-      api, err = api_of(vm)
-    end
-    if api then
-      body, err = paths.body(vm, section, body)
-      ok = body
-    elseif body then
-      ok = nil
-    end
-    if api and ok then
-      ok, err = intake.check(vm, section)
-    end
-    if api and ok then
-      ok, err = api[operation](api, body, { at = section })
-    end
-    if api and ok then
-      ok, err = intake.check(vm, section)
+  for _, section in ipairs(OUTPUTS) do
+    local ok, err = true, nil
+    if vm.config[section] then
+      ok, err = put_output(vm, section)
     end
     if not ok then
       return nil, err
@@ -234,6 +242,8 @@ fcinit.create_machine = handler.new("fcinit.CreateMachine", put("put_machine_con
 --- Set kernel, initrd and command line.
 fcinit.create_boot_source = handler.new("fcinit.CreateBootSource", put("put_boot_source", "boot_source"))
 
+local put_cpu_config = put("put_cpu_config", "cpu_config")
+
 --- Set a CPU template of one's own. What a file of it holds is sent: the API takes no path.
 fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
   if type(vm.config.cpu_config) == "string" then
@@ -243,7 +253,7 @@ fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
     end
     vm.config.cpu_config = template
   end
-  return put("put_cpu_config", "cpu_config")(vm)
+  return put_cpu_config(vm)
 end)
 
 --- Set where the guest's serial port goes.

@@ -177,19 +177,14 @@ function direct.start (vm, more)
   if not stdio then
     return nil, err
   end
-  vm.socket_watch, err = core.watch.open(directory, name)   -- last: our own files are not what it is to tell of
-  if not vm.socket_watch then
-    direct.close_all(stdio)
-    return nil, err
-  end
   local argv = direct.command(vm, binary, more)
   process, err = spawn(vm, argv, stdio)
   if not process then
-    vm.socket_watch:close()
     return nil, err
   end
   vm:own_process(process, argv)
-  return true
+  vm.socket_watch, err = core.watch.open(directory, name)   -- while the VMM starts; it looks for what is there already
+  return vm.socket_watch ~= nil or nil, err
 end
 
 -- Between bind and listen the socket is there and refuses. Asking takes one system call, a refused request of

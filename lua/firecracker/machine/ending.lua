@@ -52,6 +52,14 @@ local function outcome (self, by)
                         reason = exit.reason,                        undo_errors = self.undo_errors }, outcome_metatable)
 end
 
+-- Wait for the VMM's end; a connection to it, which it takes time to give up, is given up meanwhile.
+local function await_end (self, deadline)
+  if self.api and self.api.rest then
+    self.api:rest()
+  end
+  return process.await(self, deadline)
+end
+
 --- Wait for the VMM's end and clean up after it.
 -- @function vm:wait
 -- @tparam[opt] table options `timeout` in seconds
@@ -61,7 +69,7 @@ end
 -- @treturn[2] err code "timeout" or "state"
 function methods:wait (options)
   local began, deadline = core.now(), loop.limit("wait", options)
-  if self.process and not (process.await(self, deadline) and settle(self, deadline)) then
+  if self.process and not (await_end(self, deadline) and settle(self, deadline)) then
     return nil, errors.new { code = "timeout", message = ("machine %s did not end within %.3g s"):format(self.id, core.now() - began) }
   elseif not self.process then   -- nor is there one whose start failed meanwhile
     return process.refuse(self, "wait for", "started")
@@ -90,7 +98,7 @@ function methods:shutdown (options)
   end
   local deadline = loop.deadline(options.timeout or self.config.timeouts.shutdown)
   local ok, err = ask_guest(self, deadline)
-  if ok and not process.await(self, deadline) then
+  if ok and not await_end(self, deadline) then
     ok, err = nil, errors.new { code = "timeout", message = ("the guest of machine %s did not shut down in time"):format(self.id) }
   end
   if ok or process.exit(self) then
@@ -115,7 +123,7 @@ local function escalate (self, options)
   local patience = options.shutdown or timeouts.shutdown
   if patience > 0 then
     local deadline = within(patience)
-    if ask_guest(self, deadline) and process.await(self, deadline) then
+    if ask_guest(self, deadline) and await_end(self, deadline) then
       return "shutdown"
     end
   end
@@ -129,7 +137,7 @@ local function escalate (self, options)
     end
     if not ok then
       return nil, err
-    elseif seconds > 0 and process.await(self, signal == "KILL" and core.now() + process.REAP or within(seconds)) then
+    elseif seconds > 0 and await_end(self, signal == "KILL" and core.now() + process.REAP or within(seconds)) then
       return signal:lower()
     end
   end

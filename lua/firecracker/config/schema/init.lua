@@ -23,10 +23,11 @@
 local defaults = require "firecracker.config.defaults"
 local models = require "firecracker.api.models"
 
--- The fields of a model. `changes` by name go on top of a field's record; what `ours` lists comes after.
+-- The fields of a model. `changes` by name go on top of a field's record; what `ours` lists, or the module of that name, comes
+-- after.
 local function fields_of (model, changes, ours)
   local fields = {}
-  for _, field in ipairs(models[model].fields) do
+  for _, field in ipairs(model and models[model].fields or {}) do
     if not field.removed then
       local copy = {}
       for key, value in pairs(field) do
@@ -38,15 +39,16 @@ local function fields_of (model, changes, ours)
       fields[#fields + 1] = copy
     end
   end
-  return table.move(ours or {}, 1, #(ours or {}), #fields + 1, fields)
+  ours = type(ours) == "string" and require(ours) or ours or {}
+  return table.move(ours, 1, #ours, #fields + 1, fields)
 end
 
--- A section that is a model, which is read when the section is.
+-- A section that is a model or a module's, which is read when the section is.
 local function section (name, model, doc, changes, ours)
   return setmetatable({ name = name, type = "table", model = model, doc = doc }, { __index = function (self, key)
     if key == "fields" or key == "rules" then
       setmetatable(self, nil)
-      self.fields, self.rules = fields_of(model, changes, ours), self.rules or models[model].rules or {}
+      self.fields, self.rules = fields_of(model, changes, ours), self.rules or model and models[model].rules or {}
       return self[key]
     end
   end })
@@ -67,65 +69,6 @@ local fifo = {
     doc = "gets each line: a file it is added to, or a function of the line and what is parsed of it" },
 }
 
-local function addresses (name, doc, rule)
-  return { name = name, type = "list", one = true, min = 1, item = { type = "string", rules = { { rule or "address" } } }, doc = doc }
-end
-
-local function link (name, doc)
-  return { name = name, type = "string", max_bytes = 15, rules = { { "link" } }, doc = doc }
-end
-
-local MTU <const> = { name = "mtu", type = "integer", min = 68, max = 65535, doc = "of the tap" }
-
-local tap = {
-  { name = "owner", type = "integer", min = 0, doc = "uid that may open it; absent: the VMM's" },
-  { name = "group", type = "integer", min = 0, doc = "gid that may open it; absent: the VMM's in a jail" },
-  MTU,
-}
-
-local nat = {
-  { name = "subnet", type = "string", required = true, rules = { { "network" } },
-    doc = "the guest gets a free address of it, its first one is the gateway" },
-  { name = "subnet6", type = "string", rules = { { "network" } }, doc = "one more, of the other family" },
-  { name = "address", type = "string", rules = { { "address" } }, doc = "the guest's in `subnet`; absent: the first that is free" },
-  link("interface", "leave by this one only"),
-  addresses("nameservers", "for the guest"),
-}
-
-local static = {
-  with(addresses("ip", "with prefix; the first of IPv4 goes into `ip=`", "cidr"), { required = true }),
-  addresses("gateway", "inside one of the networks"),
-  addresses("nameservers", "the first two of IPv4 go into `ip=`"),
-  link("if_name", "in the guest; absent: the only one, or eth0, eth1 … by position"),
-}
-
-local cni = {
-  { name = "network_name", type = "string", doc = "of a configuration in conf_dir" },
-  { name = "network_config", type = "json", doc = "a configuration, instead of a file's" },
-  with(link("if_name", "in the namespace"), { default = "eth0" }),
-  link("vm_if_name", "in the guest"),
-  { name = "args", type = "map", item = { type = "string", pattern = "^[^;]*$", expected = "text without ';' expected" },
-    key_pattern = "^[^=;]+$", key_expected = "name without '=' and ';' expected", doc = "CNI_ARGS" },
-  { name = "capability_args", type = "json", doc = "for plugins that have the capability, as portMappings" },
-  { name = "bin_path", type = "list", one = true, item = { type = "path" }, default = { "/opt/cni/bin", "/usr/lib/cni" },
-    doc = "directories of plugins" },
-  { name = "conf_dir", type = "list", one = true, item = { type = "path" }, default = { "/etc/cni/net.d", "/etc/cni/conf.d" },
-    doc = "directories of configurations" },
-  { name = "cache_dir", type = "path", default = "/var/lib/cni", doc = "keeps results for DEL" },
-  { name = "force", type = "boolean", default = false, doc = "DEL before ADD even where no result is kept" },
-}
-
-local interface = {
-  { name = "tap", type = "table", flag = true, fields = tap, doc = "true, or how: make the tap; `host_dev_name` is its name" },
-  link("bridge", "make the tap, a port of this bridge"),
-  { name = "nat", type = "table", fields = nat, doc = "make the tap, lease an address, route and masquerade",
-    rules = { { "families", "subnet", "subnet6" } } },
-  { name = "static", type = "table", fields = static, doc = "the guest's addresses" },
-  { name = "cni", type = "table", fields = cni, rules = { { "exactly_one", "network_name", "network_config" } },
-    doc = "let plugins make the network" },
-  { name = "allow_mmds", type = "boolean", doc = "the guest reaches its metadata through it" },
-}
-
 local vmm = {
   { name = "binary", type = "program", doc = "the firecracker executable; absent: $FIRECRACKER, or by PATH" },
   { name = "socket_path", type = "path", doc = "of the API; absent: in the machine's run directory" },
@@ -141,39 +84,6 @@ local vmm = {
 local load_options = {
   { name = "verify", type = "boolean", default = false, doc = "compare the files with the hashes of the manifest" },
   { name = "ignore_manifest", type = "boolean", default = false, doc = "load whatever the manifest says" },
-}
-
-local STRATEGIES <const> = { "link", "reflink", "bind", "copy", "node" }
-local UID_MAX <const> = 0xfffffffe
-
-local jailer = {
-  { name = "uid", type = "integer", min = 0, max = UID_MAX, required = true, doc = "the VMM runs as this user" },
-  { name = "gid", type = "integer", min = 0, max = UID_MAX, required = true, doc = "and this group" },
-  { name = "jailer_binary", type = "program", doc = "the jailer executable; absent: $JAILER, or by PATH" },
-  { name = "chroot_base_dir", type = "path", default = "/srv/jailer", doc = "where jails are made; must exist, but for the default" },
-  { name = "numa_node", type = "integer", min = 0, doc = "keeps the VMM to the processors and memory of a node" },
-  { name = "daemonize", type = "boolean", default = false, doc = "detach the VMM: it is no child of this process" },
-  { name = "new_pid_ns", type = "boolean", default = false, doc = "run it in a process id namespace of its own" },
-  { name = "cgroup_version", type = "integer", min = 1, max = 2, doc = "absent: the hierarchy that has the controllers, 2 first" },
-  { name = "cgroups", type = "json", rules = { { "cgroups" } }, doc = "file = value, or a list of \"file=value\"" },
-  { name = "parent_cgroup", type = "string", rules = { { "cgroup_path" } }, doc = "absent: the name of the VMM's program" },
-  { name = "resource_limits", type = "table", doc = "of the VMM's process", fields = {
-    { name = "fsize", type = "integer", min = 0, doc = "bytes of a file it writes" },
-    { name = "no_file", type = "integer", min = 0, doc = "descriptors; absent: 2048" },
-  } },
-  { name = "staging", type = "list", min = 1, item = { type = "string", enum = STRATEGIES },
-    doc = "how files enter the jail, tried in this order" },
-  { name = "staging_for", type = "map", key_pattern = ".", key_expected = "name in the jail expected",
-    item = { type = "list", min = 1, item = { type = "string", enum = STRATEGIES } },
-    doc = "the same for some: kernel, initrd, drives/ID, …" },
-  { name = "adopt", type = "boolean", default = false, doc = "use a jail directory that is there" },
-  { name = "chroot_strategy", type = "function", doc = "makes the flow of a jailed machine of the flow; absent: fc.jail.naive" },
-  { name = "id", elsewhere = "config.id" },
-  { name = "exec_file", elsewhere = "config.vmm.binary" },
-  { name = "cgroup_args", elsewhere = "config.jailer.cgroups" },
-  { name = "stdin", type = "path", doc = "the VMM's standard input; absent: /dev/null" },
-  { name = "stdout", type = "path", doc = "its standard output, instead of `console`" },
-  { name = "stderr", type = "path", doc = "its standard error; absent: in the machine's run directory" },
 }
 
 local timeouts = {
@@ -199,7 +109,7 @@ return {
     { name = "run_dir", type = "path", default = defaults.run_dir, doc = "where machines keep their sockets and files" },
     { name = "vmm", type = "table", fields = vmm, default = {},
       rules = { { "excludes", "no_seccomp", "seccomp_filter" } }, doc = "the VMM's process" },
-    { name = "jailer", type = "table", fields = jailer, doc = "runs the VMM in a jail: a directory and a user of its own" },
+    section("jailer", nil, "runs the VMM in a jail: a directory and a user of its own", nil, "firecracker.config.schema.jailer"),
     section("boot_source", "BootSource", "what the guest boots"),
     with(section("machine_config", "MachineConfiguration", "processors and memory",
       { vcpu_count = { default = 1 }, mem_size_mib = { default = 128 } }), { default = {} }),
@@ -207,7 +117,8 @@ return {
       item = section(nil, "Drive"), doc = "block devices, the root drive wherever it stands" },
     { name = "network_interfaces", type = "list", default = {},
       rules = { { "unique", "iface_id" }, { "unique", "guest_mac", "ignore_case" } },
-      item = with(section(nil, "NetworkInterface", nil, { host_dev_name = { required = false } }, interface), { rules = {
+      item = with(section(nil, "NetworkInterface", nil, { host_dev_name = { required = false } },
+        "firecracker.config.schema.interface"), { rules = {
         { "excludes", "cni", "static", "nat", "bridge", "tap" }, { "excludes", "nat", "static", "bridge" },
         { "either", "host_dev_name", "tap", "bridge", "nat", "cni" } } }),
       doc = "network devices, in the guest's order" },
