@@ -48,8 +48,8 @@ local outcome_metatable = {
 
 local function outcome (self, by)
   local exit = process.exit(self) or {}
-  return setmetatable({ by = by, exited = exit.exited, signal = exit.signal, unknown = exit.unknown,
-                        reason = exit.reason,                        undo_errors = self.undo_errors }, outcome_metatable)
+  return setmetatable({ by = by, exited = exit.exited, signal = exit.signal, unknown = exit.unknown, reason = exit.reason,
+                        undo_errors = self.undo_errors }, outcome_metatable)
 end
 
 -- Wait for the VMM's end; a connection to it, which it takes time to give up, is given up meanwhile.
