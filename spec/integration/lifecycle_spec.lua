@@ -424,11 +424,14 @@ describe("#kvm a VMM that dies on its way", function ()
     local binary = impostor [[exec python3 -c 'import socket, time
 socket.socket(socket.AF_UNIX).bind("api.sock")
 time.sleep(60)']]
-    local vm = assert(fc.new(bed.config("idle", { vmm = { binary = binary } })))
-    local ok, err = vm:start { timeout = 0.2 }
-    assert.is_nil(ok)
-    assert.equal("timeout", err.code)
-    assert.matches("does not listen at its API socket", err.message)
+    local vm, ok, err
+    bed.patiently(function (timeout)    -- until it has its socket
+      vm = assert(fc.new(bed.config("idle", { vmm = { binary = binary } })))
+      ok, err = vm:start { timeout = timeout }
+      assert.is_nil(ok)
+      assert.equal("timeout", err.code)
+      return err.message:find "does not listen at its API socket"
+    end)
     vm = assert(fc.new(bed.config("idle", { vmm = { binary = impostor "exec sleep 60" } })))
     ok, err = vm:start { timeout = 0.2 }
     assert.is_nil(ok)

@@ -62,4 +62,14 @@ function bed.eventually (condition, what, seconds)
   error("never came: " .. what, 2)
 end
 
+-- fn(timeout) with more and more seconds, until it says that what is to come before their end came.
+function bed.patiently (fn)
+  for _, timeout in ipairs { 0.25, 1, 4, 16 } do
+    if fn(timeout) then
+      return
+    end
+  end
+  error("16 s were not enough", 2)
+end
+
 return bed
