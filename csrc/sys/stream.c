@@ -81,7 +81,7 @@ static bool read_once (fc_stream *s) {
   }
   if ((size_t)n == s->chunk && s->chunk < READ_SIZE_MAX) {
     s->chunk *= 4;
-    if (s->chunk == READ_SIZE_MAX)
+    if (s->socket && s->chunk == READ_SIZE_MAX)   /* a FIFO's bytes become lines */
       keep_freed_memory();
   }
   return !s->socket || (size_t)n == room;
