@@ -150,7 +150,7 @@ beyond the limit up to 256 KiB
 static int stream_read (lua_State *L) {
   fc_stream *s = check_stream(L);
   lua_Integer n = luaL_optinteger(L, 2, -LUA_MAXINTEGER);
-  size_t most = (size_t)(n < 0 ? -n : n), least = n < 0 ? 1 : most;
+  size_t most = n < 0 ? -(size_t)n : (size_t)n, least = n < 0 ? 1 : most;
   if (s->buffer.length < least && !lua_isnoneornil(L, 2))
     fc_stream_want(s, n > 0 || most < MOST_AT_ONCE ? most : MOST_AT_ONCE);
   size_t there = s->buffer.length;
