@@ -1,4 +1,4 @@
-/* stream: see stream.h. @see read(2), sendmsg(2), fifo(7), pty(7) */
+/* stream: see stream.h. @see read(2), sendmsg(2), socket(7), fifo(7), pty(7) */
 #include "stream.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 4096, READ_SIZE_MAX = 256 * 1024, READS_AT_ONCE = 16, KEPT_MEMORY = 1024 * 1024 };
+enum { READ_SIZE = 4096, READ_SIZE_MAX = 256 * 1024, READS_AT_ONCE = 16, KEPT_MEMORY = 1024 * 1024, ROOM = 416 * 1024 };
 
 static bool is_full (const fc_stream *s) {
   return !s->ring && s->buffer.length >= (s->want > s->limit ? s->want : s->limit);
@@ -81,7 +81,7 @@ static bool read_once (fc_stream *s) {
   }
   if ((size_t)n == s->chunk && s->chunk < READ_SIZE_MAX) {
     s->chunk *= 4;
-    if (s->chunk == READ_SIZE_MAX)
+    if (s->socket && s->chunk == READ_SIZE_MAX)   /* a FIFO's bytes become lines */
       keep_freed_memory();
   }
   return !s->socket || (size_t)n == room;
@@ -144,9 +144,21 @@ ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err
   return errno == EAGAIN || errno == EINTR ? 0 : fc_error_system(err, errno, "cannot send");
 }
 
+/* Who sends more than is read gets twice the usual room: the other end reads on while the sender wakes up. */
+static void widen (int fd) {
+  int room;
+  socklen_t size = sizeof room;
+  if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 && room < ROOM) {
+    room = ROOM / 2;   /* the kernel doubles it */
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, size);
+  }
+}
+
 int fc_stream_await_room (fc_stream *s, fc_error *err) {
   if (s->fd < 0)
     return fc_error_system(err, EPIPE, "cannot send");
+  if (s->socket)
+    widen(s->fd);
   s->awaiting_room = true;
   if (watch(s, err) == 0)
     return 0;
