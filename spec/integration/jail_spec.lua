@@ -115,6 +115,17 @@ describe("#kvm #root a jailed machine", function ()
     assert.equal("Running", vm:info().state)
   end)
 
+  it("leaves no descriptor behind when the start of the process raises, or its client is refused", function ()
+    local function raise () error "no luck" end
+    for _, more in ipairs { { vmm = { spawn = raise } }, { client = raise } } do
+      bed.closes_all(function ()
+        local vm, err = fc.boot(jails.config("idle", { stdin = "/dev/null", stdout = "/dev/null" }, more))
+        assert.is_nil(vm)
+        assert.matches("no luck", err.message)
+      end)
+    end
+  end)
+
   it("can be tried once more when its VMM did not start", function ()
     local vm <close> = assert(fc.new(jails.config("idle", nil, { id = "tried", vmm = { arguments = { "--no-such-flag" } } })))
     local h = fc.handlers.fcinit

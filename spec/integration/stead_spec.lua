@@ -51,6 +51,33 @@ describe("#kvm a client of the user's own", function ()
     assert.is_true(client.closed)
   end)
 
+  it("is closed when its VMM does not come, or is not waited for", function ()
+    for _, way in ipairs { "cancel", "fail" } do
+      local made, closed = 0, 0
+      local vm = assert(fc.new(bed.config("idle", {
+        vmm = { spawn = function (spec, spawn)
+          spec.path, spec.argv = "/bin/sleep", { "sleep", way == "cancel" and "60" or "0" }
+          return spawn(spec)
+        end },
+        client = function ()
+          made = made + 1
+          return { close = function () closed = closed + 1 end }
+        end,
+      })))
+      fc.run(function ()
+        local starting = fc.spawn(vm.start, vm)
+        bed.eventually(function () return made == 1 end, "the client")
+        if way == "cancel" then
+          starting:cancel()
+        end
+        local ok, err = starting:wait()
+        assert.is_nil(ok)
+        assert.equal(way == "cancel" and "cancelled" or "exited", err.code)
+        assert.equal(1, closed)
+      end)
+    end
+  end)
+
   it("that is none is refused, also beside a start by file", function ()
     for message, case in pairs {
       ["config.client: a table with the methods of a client expected, got nil"] = { function () end },
@@ -79,6 +106,17 @@ describe("#kvm a start of the process of the user's own", function ()
     assert.equal(vm.directory, seen.cwd)
     assert.equal("MARK=1", seen.argv[2])
     assert.same({ exited = 0 }, vm:wait { timeout = 10 })
+  end)
+
+  it("that raises leaves no descriptor behind, nor does a client that is refused", function ()
+    local function raise () error "no luck" end
+    for _, more in ipairs { { vmm = { spawn = raise } }, { client = raise } } do
+      bed.closes_all(function ()
+        local vm, err = fc.boot(bed.config("hello", more))
+        assert.is_nil(vm)
+        assert.matches("no luck", err.message)
+      end)
+    end
   end)
 
   it("that fails fails the machine's", function ()

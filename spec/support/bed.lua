@@ -48,6 +48,25 @@ function bed.collector ()
   return function (bytes) parts[#parts + 1] = bytes end, function () return table.concat(parts) end
 end
 
+--- Call a function again and again: each time what it opened is closed at its end, whatever the collector does.
+function bed.closes_all (fn)
+  local function open ()
+    return #core.files.list "/proc/self/fd"
+  end
+  fn()   -- the first makes what stays
+  collectgarbage()
+  collectgarbage "stop"
+  local before = open()
+  local ok, err = pcall(function ()
+    fn()
+    fn()
+  end)
+  local after = open()
+  collectgarbage "restart"
+  assert(ok, err)
+  assert(before == after, ("%d descriptors were open, then %d"):format(before, after))
+end
+
 --- Wait until a condition holds; fails after ten seconds, or as many as given.
 function bed.eventually (condition, what, seconds)
   local loop = require "firecracker.loop"

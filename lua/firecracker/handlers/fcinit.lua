@@ -119,6 +119,14 @@ local function new_client (vm, options)
   }
 end
 
+-- The watch on the socket of a VMM that is started now; false where it comes later.
+local function launched (vm, launcher)
+  if vm.by_file then
+    return false
+  end
+  return launcher.start(vm)
+end
+
 --- Start Firecracker and wait for its API. Where the machine starts by file, what follows is noted and the VMM comes with
 -- fcinit.StartInstance.
 fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
@@ -126,12 +134,13 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     return nil, errors.new { code = "state", message = ("machine %s has a VMM already"):format(vm.id) }
   end
   local ok, err = vm:own_directory()
-  local launcher = launch.of(vm.config)
-  if ok and not vm.by_file then
-    ok, err = launcher.start(vm)
-  end
   if not ok then
     return nil, err
+  end
+  local launcher = launch.of(vm.config)
+  local watch <close>, problem = launched(vm, launcher)
+  if watch == nil then
+    return nil, problem
   end
   local api
   api, err = new_client(vm, {
@@ -151,26 +160,23 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   })
   if not api then
     return nil, err
-  elseif not vm.by_file then
-    if api.prepare then
-      api:prepare()   -- while the VMM starts
-    end
-    ok, err = launcher.await(vm)
   end
-  if not ok then
-    api:close()
-    return nil, err
-  end
-  vm.api = api
   vm:defer("api client", function ()
-    vm.api:close()
+    api:close()
   end)
-  if vm.by_file then
+  if not watch then
+    vm.api = api
     by_file.hold(vm)
-  else
-    vm.phase = "vmm"
+    return true
   end
-  return true
+  if api.prepare then
+    api:prepare()   -- while the VMM starts
+  end
+  ok, err = launcher.await(vm, watch)
+  if ok then
+    vm.api, vm.phase = api, "vmm"
+  end
+  return ok, err
 end)
 
 local OUTPUTS <const> = { "logger", "metrics" }

@@ -202,13 +202,14 @@ local function start (vm, noted, options)
     end
   end
   local launcher = launch.of(vm.config)
-  local ok
-  ok, err = launcher.start(vm, arguments)
-  if ok then
-    vm.api.path = vm.socket_path
-    vm.api:prepare()   -- while the VMM starts
-    ok, err = launcher.await(vm)
+  local watch <close>, problem = launcher.start(vm, arguments)
+  if not watch then
+    return nil, problem
   end
+  vm.api.path = vm.socket_path
+  vm.api:prepare()   -- while the VMM starts
+  local ok
+  ok, err = launcher.await(vm, watch)
   if ok then
     ok, err = await_built(vm)
   end

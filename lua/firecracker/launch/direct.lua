@@ -98,13 +98,22 @@ local function prepare_socket (vm)
   return path:match "^(.*)/([^/]+)$"
 end
 
---- Open standard input, output and error; each a descriptor to be closed once the VMM has it.
+-- What is closed together.
+local stdio_metatable = {
+  __close = function (stdio)
+    for _, fd in pairs(stdio) do
+      fd:close()
+    end
+  end,
+}
+
+--- Open standard input, output and error, for a variable to be closed once the VMM has them.
 -- @tparam table vm
 -- @treturn[1] {fd,fd,fd}
 -- @return[2] nil
 -- @treturn[2] err
 function direct.open_stdio (vm)
-  local stdio, err = {}
+  local stdio, err = setmetatable({}, stdio_metatable), nil
   stdio[1], err = files.open("/dev/null", "r+")
   if stdio[1] then
     stdio[3], err = files.open(vm.stderr_path, "w")
@@ -119,18 +128,10 @@ function direct.open_stdio (vm)
     err = input
   end
   if not stdio[2] then
-    direct.close_all(stdio)
+    stdio_metatable.__close(stdio)
     return nil, err
   end
   return stdio
-end
-
---- Close what @{open_stdio} opened.
--- @tparam table stdio
-function direct.close_all (stdio)
-  for _, fd in pairs(stdio) do
-    fd:close()
-  end
 end
 
 local function spawn (vm, argv, stdio)
@@ -139,7 +140,6 @@ local function spawn (vm, argv, stdio)
     cwd = vm.directory, stdio = stdio, no_file = NO_FILE, kill_when_dropped = vm.config.when_dropped == "kill",
     netns = vm.netns and vm.netns.fd,
   }, core.process.spawn)
-  direct.close_all(stdio)
   if not process then
     return nil, errors.new { code = "spawn", message = errors.is(err) and err.message or tostring(err), path = argv[1],
                              errno = errors.is(err) and err.errno or nil }
@@ -150,7 +150,7 @@ end
 --- Start the VMM; @{await} waits for its API.
 -- @tparam table vm gets `process`, `socket_path`, `vmm_log_path`, `stderr_path`
 -- @tparam[opt] {string,...} more arguments for its command line
--- @treturn[1] boolean true
+-- @treturn[1] watch on its API's socket, to be closed
 -- @return[2] nil
 -- @treturn[2] err code "spawn", "config" or "system"
 function direct.start (vm, more)
@@ -162,7 +162,7 @@ function direct.start (vm, more)
   if not directory then
     return nil, name
   end
-  local ok, stdio, process = true
+  local ok, process = true, nil
   if vm.vmm_log_path then   -- of a try that failed
     ok, err = files.unlink(vm.vmm_log_path)
   end
@@ -173,9 +173,9 @@ function direct.start (vm, more)
   if not ok then
     return nil, err
   end
-  stdio, err = direct.open_stdio(vm)
+  local stdio <close>, problem = direct.open_stdio(vm)
   if not stdio then
-    return nil, err
+    return nil, problem
   end
   local argv = direct.command(vm, binary, more)
   process, err = spawn(vm, argv, stdio)
@@ -183,8 +183,7 @@ function direct.start (vm, more)
     return nil, err
   end
   vm:own_process(process, argv)
-  vm.socket_watch, err = core.watch.open(directory, name)   -- while the VMM starts; it looks for what is there already
-  return vm.socket_watch ~= nil or nil, err
+  return core.watch.open(directory, name)   -- while the VMM starts; it looks for what is there already
 end
 
 -- Between bind and listen the socket is there and refuses. Asking takes one system call, a refused request of
@@ -212,12 +211,12 @@ end
 
 --- Wait for the API of the VMM that was started.
 -- @tparam table vm
+-- @tparam watch watch of @{start}
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err code "exited" or "timeout"
-function direct.await (vm)
-  local watch <close>, process = vm.socket_watch, vm.process
-  vm.socket_watch = nil
+function direct.await (vm, watch)
+  local process = vm.process
   local deadline = loop.deadline(vm.config.timeouts.start)
   while not watch:appeared() do
     if process:poll() then

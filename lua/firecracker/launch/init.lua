@@ -1,4 +1,5 @@
---- The ways to start a VMM. Each has `find(config)`, `start(vm [, arguments])` and `await(vm)`.
+--- The ways to start a VMM. Each has `find(config)`, `start(vm [, arguments])`, which returns a watch on the API's
+-- socket, to be closed, and `await(vm, watch)`.
 -- @module firecracker.launch
 
 local direct = require "firecracker.launch.direct"

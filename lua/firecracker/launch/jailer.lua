@@ -151,42 +151,39 @@ local function own_jailer (vm, child, argv)
   vm:emit { event = "spawn", level = "debug", pid = child:pid(), argv = argv }
 end
 
--- Files in the places of standard input and output, where some are named.
-local function open_stdio (vm)
-  local stdio, err = direct.open_stdio(vm)
-  for i, named in ipairs(stdio and { { vm.config.jailer.stdin, "r" }, { vm.config.jailer.stdout, "a" } } or {}) do
-    local file = stdio[i]
+-- Files in the places of standard input and output, where some are named; what they replace is closed with them.
+local function name_stdio (vm, stdio)
+  for i, named in ipairs { { vm.config.jailer.stdin, "r" }, { vm.config.jailer.stdout, "a" } } do
     if named[1] then
-      file, err = files.open(named[1], named[2])
+      local file, err = files.open(named[1], named[2])
+      if not file then
+        return nil, err
+      end
+      stdio[-i], stdio[i] = stdio[i], file
     end
-    if not file then
-      direct.close_all(stdio)
-      return nil, err
-    end
-    stdio[i] = file
   end
-  return stdio, err
+  return true
 end
 
 local function spawn (vm, argv)
-  local stdio, err = open_stdio(vm)
+  local stdio <close>, problem = direct.open_stdio(vm)
   if not stdio then
+    return nil, problem
+  end
+  local named, watch, child, err
+  named, err = name_stdio(vm, stdio)
+  if named then   -- now: the jail's user can change the directory later
+    watch, err = core.watch.open(vm.socket_path:gsub("//", "/"):match "^(.*)/([^/]+)$")
+    stdio.watch = watch
+  end
+  if not watch then
     return nil, err
   end
-  local directory, name = vm.socket_path:gsub("//", "/"):match "^(.*)/([^/]+)$"
-  vm.socket_watch, err = core.watch.open(directory, name)
-  if not vm.socket_watch then
-    direct.close_all(stdio)
-    return nil, err
-  end
-  local child
   child, err = (vm.config.vmm.spawn or core.process.spawn)({
     path = argv[1], argv = argv, environment = {}, cwd = "/", stdio = stdio,
     kill_when_dropped = vm.config.when_dropped == "kill",
   }, core.process.spawn)
-  direct.close_all(stdio)
   if not child then
-    vm.socket_watch:close()
     return nil, errors.new { code = "spawn", message = errors.is(err) and err.message or tostring(err), path = argv[1],
                              errno = errors.is(err) and err.errno or nil }
   end
@@ -195,14 +192,15 @@ local function spawn (vm, argv)
   else
     vm:own_process(child, argv)
   end
-  return true
+  stdio.watch = nil
+  return watch
 end
 
 --- Start the jailer; @{await} waits for the VMM's API. The machine's directory in the host and its jail are made if they
 -- are not there.
 -- @tparam table vm gets `process` (or `jailer_process`), `socket_path`, `vmm_log_path`, `stderr_path`
 -- @tparam[opt] {string,...} more arguments for Firecracker's command line
--- @treturn[1] boolean true
+-- @treturn[1] watch on its API's socket, to be closed
 -- @return[2] nil
 -- @treturn[2] err code "spawn", "config", "jailer" or "system"
 function jailer.start (vm, more)
@@ -310,12 +308,13 @@ end
 
 --- Wait for the API of the VMM that was started; one that is no child of ours is found before.
 -- @tparam table vm
+-- @tparam watch watch of @{start}
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err code "exited", "jailer" or "timeout"
-function jailer.await (vm)
+function jailer.await (vm, watch)
   if not is_detached(vm) then
-    return direct.await(vm)
+    return direct.await(vm, watch)
   end
   local deadline = loop.deadline(vm.config.timeouts.start)
   local began = select(3, host.process(vm.jailer_process:pid())) or 0
@@ -325,12 +324,10 @@ function jailer.await (vm)
     child, err = find(vm, vm.jail, began, deadline)
   end
   if not child then
-    vm.socket_watch:close()
-    vm.socket_watch = nil
     return nil, err
   end
   vm:own_process(child, { "/" .. vm.jail.name })
-  return direct.await(vm)
+  return direct.await(vm, watch)
 end
 
 return jailer
