@@ -273,7 +273,7 @@ describe("#kvm a VMM that dies on its way", function ()
 socket.socket(socket.AF_UNIX).bind("api.sock")
 time.sleep(60)']]
     local vm = assert(fc.new(bed.config("idle", { vmm = { binary = binary } })))
-    local ok, err = vm:start { timeout = 0.2 }
+    local ok, err = vm:start { timeout = 1 }
     assert.is_nil(ok)
     assert.equal("timeout", err.code)
     assert.matches("does not listen at its API socket", err.message)
