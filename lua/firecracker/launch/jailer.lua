@@ -244,7 +244,7 @@ end
 
 -- Hold the process that the pid file names, if it is the jail's: its user can write there what he likes.
 local function hold (vm, place, text, began)
-  local pid = math.tointeger(tonumber(text:match "^%d+$"))
+  local pid = #text <= 9 and math.tointeger(tonumber(text:match "^[1-9]%d*$"))   -- the kernel's have 7 digits
   local child, err
   if pid then
     child, err = core.process.adopt(pid, vm.config.when_dropped == "kill")
