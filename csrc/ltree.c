@@ -182,7 +182,7 @@ Mount what a descriptor names over a file of a tree.
 @int[opt] pid of a process whose root the tree is, to mount there instead of here
 @treturn[1] boolean true
 @return[2] nil
-@return[2] err
+@return[2] err (`ESRCH`: there is no such process, or its root is another)
 @see move_mount(2)
 */
 static int tree_bind (lua_State *L) {

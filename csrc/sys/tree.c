@@ -165,20 +165,35 @@ static int attach (int mount_fd, int root, const char *path) {
   return rc;
 }
 
+/* What attach_elsewhere needs of a process: its root, which is that of a chroot and not the namespace's, and its mount
+ * namespace. Both are those of one process, whoever gets its number; ESRCH unless its root is the tree. */
+static int open_process (pid_t pid, int tree, int *root, int *ns) {
+  char name[32];
+  struct stat here = {0}, there = {0};
+  snprintf(name, sizeof name, "/proc/%d", (int)pid);
+  int proc = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  *root = proc < 0 ? -1 : openat(proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  *ns = *root < 0 ? -1 : openat(proc, "ns/mnt", O_RDONLY | O_CLOEXEC);
+  int error = *ns < 0 || fstat(tree, &here) < 0 || fstat(*root, &there) < 0 ? errno : 0;
+  if (error == ENOENT || (error == 0 && (here.st_dev != there.st_dev || here.st_ino != there.st_ino)))
+    error = ESRCH;
+  if (proc >= 0)
+    close(proc);
+  if (error == 0)
+    return 0;
+  if (*root >= 0)
+    close(*root);
+  if (*ns >= 0)
+    close(*ns);
+  errno = error;
+  return -1;
+}
+
 /* A child of its own, as a process cannot leave a mount namespace it has joined: system calls only. */
-static int attach_elsewhere (int mount_fd, const char *path, pid_t pid) {
-  char name[64];
-  snprintf(name, sizeof name, "/proc/%d/root", (int)pid);   /* of a process in a chroot not the namespace's */
-  int root = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  snprintf(name, sizeof name, "/proc/%d/ns/mnt", (int)pid);
-  int fd = root < 0 ? -1 : open(name, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    int error = errno;
-    if (root >= 0)
-      close(root);
-    errno = error;
+static int attach_elsewhere (int mount_fd, int tree, const char *path, pid_t pid) {
+  int root, fd;
+  if (open_process(pid, tree, &root, &fd) < 0)
     return -1;
-  }
   uint64_t all = ~UINT64_C(0), before;   /* no handler of the host program runs in the child */
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   int pidfd = -1;
@@ -209,7 +224,7 @@ int fc_tree_bind (int root, const char *path, int source, bool read_only, pid_t 
   int fd = open_tree(source, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
   int rc = fd < 0 ? -1 : (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attributes, sizeof attributes);
   if (rc == 0)
-    rc = pid > 0 ? attach_elsewhere(fd, path, pid) : attach(fd, root, path);
+    rc = pid > 0 ? attach_elsewhere(fd, root, path, pid) : attach(fd, root, path);
   return finish(rc, fd, "mount", path, err);
 }
 

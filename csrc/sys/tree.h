@@ -29,8 +29,8 @@ int fc_tree_create (int root, const char *path, mode_t mode, int *fd, fc_error *
 int fc_tree_link (int root, const char *path, int source, fc_error *err);
 /* Make the device that `source` names once more. @see mknodat(2) */
 int fc_tree_mknod (int root, const char *path, int source, fc_error *err);
-/* Mount what `source` names over a file that is there. With `pid`, in that process's mount namespace, whose root the
- * tree must be. @see move_mount(2), setns(2) */
+/* Mount what `source` names over a file that is there. With `pid`, in that process's mount namespace: ESRCH unless
+ * the tree is its root. @see move_mount(2), setns(2) */
 int fc_tree_bind (int root, const char *path, int source, bool read_only, pid_t pid, fc_error *err);
 /* Read at most `limit` bytes of a regular file that belongs to root and has one name; EPERM for another one. */
 int fc_tree_read (int root, const char *path, size_t limit, fc_buffer *out, fc_error *err);

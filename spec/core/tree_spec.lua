@@ -1,6 +1,7 @@
 -- core.tree: what is done in a directory whose content is somebody else's. What is planted there leads nowhere.
 
 local core = require "firecracker.core"
+local driver = require "spec.support.reactor"
 local fds = require "spec.support.fds"
 local sh = require "spec.support.sh"
 
@@ -175,7 +176,40 @@ open("file", "w")
     remove_all(root, "ro")
     remove_all(root, "rw")
     errno("ENOENT", tree.bind(root, "absent", source))
-    errno("ENOENT", tree.bind(root, "absent", source, false, 1 << 22))
+  end)
+
+  it("mounts for a process whose root it is, and for no other that got its number", function ()
+    if not is_root then return pending "needs root" end
+    -- in a mount namespace of its own, its root that directory, until its input ends
+    local function process (path)
+      local program = "import os, sys; os.chroot(sys.argv[1]); os.mkdir('/lives'); sys.stdin.read()"
+      local pipe = assert(io.popen(("echo $$ >%s.pid && exec unshare -m python3 -SEc %s %s"):format(path, sh.quote(program), path), "w"))
+      driver.poll(function () return files.look(path .. "/lives") end)
+      local file <close> = assert(io.open(path .. ".pid"))
+      os.remove(path .. ".pid")
+      return file:read "n", pipe
+    end
+    local function mounts (pid)
+      local file <close> = assert(io.open(("/proc/%s/mountinfo"):format(pid)))
+      return file:read "a"
+    end
+    local other = outside .. "/other"
+    sh(("mkdir %s; : >%s/drive; : >%s/drive"):format(other, other, directory))
+    local source <close> = assert(tree.name(outside .. "/victim/file"))
+    local mine, mine_ends = process(directory)
+    local stranger, stranger_ends = process(other)
+    local before = { mounts "self", mounts(mine), mounts(stranger) }
+    for _, pid in ipairs { stranger, (files.canonical "/proc/self":match "%d+$"), 1 << 22 } do
+      errno("ESRCH", tree.bind(root, "drive", source, false, pid))
+    end
+    errno("ENOENT", tree.bind(root, "absent", source, false, mine))
+    assert.same(before, { mounts "self", mounts(mine), mounts(stranger) })
+    assert(tree.bind(root, "drive", source, true, mine))
+    assert.matches(" /drive ro,nosuid,nodev,noexec", mounts(mine))
+    assert.same({ before[1], before[3] }, { mounts "self", mounts(stranger) })
+    mine_ends:close()
+    stranger_ends:close()
+    errno("ESRCH", tree.bind(root, "drive", source, false, mine))
   end)
 
   it("is emptied while its user moves things about in it", function ()
