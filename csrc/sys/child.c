@@ -35,6 +35,15 @@ int fc_child_run (int (*fn) (void *), void *argument, fc_error *err) {
   pid_t pid = -1;
   if (fc_child_start(fn, argument, CLONE_FILES, &pid, NULL, err) < 0)
     return -1;
-  while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR) {}
+  siginfo_t info;
+  fc_child_wait(P_PID, (id_t)pid, &info);
   return 0;
+}
+
+int fc_child_wait (idtype_t type, id_t id, siginfo_t *info) {
+  int rc;
+  do
+    rc = waitid(type, id, info, WEXITED | __WALL);
+  while (rc < 0 && errno == EINTR);
+  return rc;
 }

@@ -6,6 +6,7 @@
 #include "error.h"
 
 #include <sys/types.h>
+#include <sys/wait.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -16,6 +17,10 @@ int fc_child_start (int (*fn) (void *), void *argument, int flags, pid_t *pid, i
 /* Run fn(argument) to its end, with the caller's descriptors: what it opens the caller has. It has no signal at its
  * end, so that the host's SIGCHLD and its wait(2) do not see it. */
 int fc_child_run (int (*fn) (void *), void *argument, fc_error *err);
+
+/* Take the status of a child that has ended or is about to, however many signals interrupt that: none stays a zombie for
+ * them. As waitid(2). */
+int fc_child_wait (idtype_t type, id_t id, siginfo_t *info);
 
 #pragma GCC visibility pop
 #endif

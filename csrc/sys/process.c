@@ -116,7 +116,7 @@ static int start_child (child_plan *plan, pid_t *pid, int *pidfd, fc_error *err)
   if (plan->error == 0)
     return 0;
   siginfo_t info;
-  waitid(P_PIDFD, (id_t)*pidfd, &info, WEXITED);
+  fc_child_wait(P_PIDFD, (id_t)*pidfd, &info);
   close(*pidfd);
   return fc_error_system(err, plan->error, "cannot %s %s", plan->step, plan->spec->path);
 }
@@ -148,7 +148,7 @@ int fc_process_start (fc_process *p, fc_reactor *r, const fc_process_spec *spec,
   if (fc_reactor_watch(r, &p->source, pidfd, EPOLLIN, process_ready, err) < 0) {
     siginfo_t info;
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+    fc_child_wait(P_PIDFD, (id_t)pidfd, &info);
     fc_process_close(p);
     return -1;
   }

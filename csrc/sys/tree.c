@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "tree.h"
 
+#include "child.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +18,6 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { DEPTH = 32 };   /* descriptors that a removal holds at once */
@@ -212,7 +213,7 @@ static int attach_elsewhere (int mount_fd, int tree, const char *path, pid_t pid
     return -1;
   }
   siginfo_t info = {0};
-  int rc = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL);
+  int rc = fc_child_wait(P_PIDFD, (id_t)pidfd, &info);
   close(pidfd);
   errno = rc < 0 || info.si_code != CLD_EXITED ? ECHILD : info.si_status;
   return errno ? -1 : 0;

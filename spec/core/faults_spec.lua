@@ -1,5 +1,6 @@
 -- Every entry point of the C core while one allocation (of ours, of cJSON, of Lua), or one request to the
--- kernel, fails: each in turn. Whatever comes of it, nothing is lost and the same call works again.
+-- kernel, fails: each in turn. Whatever comes of it, nothing is lost and the same call works again. A signal interrupts
+-- every wait for a child meanwhile (one did, and a zombie stayed).
 
 local fds = require "spec.support.fds"
 local server = require "spec.support.server"
@@ -181,6 +182,28 @@ local ENTRIES <const> = {
       end
       assert(process:signal "TERM")
       for _ in reactor.fired, reactor do end
+    end
+  end },
+  { "a program that is not there", { lua = 4, kernel = 2 }, function ()
+    local core = require "firecracker.core"
+    local null = core.files.open("/dev/null", "r+")
+    return function ()
+      local _, err = core.process.spawn { path = "/no/such", argv = { "such" }, environment = {}, stdio = { null, null, null } }
+      assert(err.errno == "ENOENT", err.message)
+    end
+  end },
+  { "a mount for another process", { lua = 2, kernel = 4 }, function ()
+    local tree = require "firecracker.core".tree
+    local stat <close> = io.open "/proc/self/stat"
+    local pid, name = stat:read "n", os.tmpname():sub(2)
+    return function ()
+      local root <close> = assert(tree.name "/")
+      local source <close> = assert(tree.name "/etc/passwd")
+      while tree.remove(root, name) == false do end
+      assert(tree.create(root, name)):close()
+      assert(tree.bind(root, name, source, true, pid))
+      assert(tree.remove(root, name) == false)    -- it was mounted
+      assert(tree.remove(root, name))
     end
   end },
   { "timers", { c = 2, lua = 40 }, function ()

@@ -1,6 +1,7 @@
 /* faults: for specs: a function runs in a Lua state of its own while one allocation, or one request to the kernel
- * for a descriptor or memory, fails. The import tables of the objects under test are pointed here, so what is
- * tested is what ships; cJSON's allocations count too. libcurl 7.88 crashes by itself when its memory runs out. */
+ * for a descriptor or memory, fails; each wait for a child is interrupted by a signal. The import tables of the objects
+ * under test are pointed here, so what is tested is what ships; cJSON's allocations count too. libcurl 7.88 crashes by
+ * itself when its memory runs out. */
 #define _GNU_SOURCE
 #include <lauxlib.h>
 #include <lua.h>
@@ -24,6 +25,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *const objects[] = {"/firecracker/core.so", "/firecracker/core/http.so", "/firecracker/core/net.so",
@@ -125,6 +127,18 @@ static int faulty_socket (int domain, int type, int protocol) {
   return fails(KERNEL, EMFILE) ? -1 : socket(domain, type, protocol);
 }
 
+/* Every wait for a child is interrupted once. */
+static int faulty_waitid (idtype_t type, id_t id, siginfo_t *info, int flags) {
+  static bool interrupted;
+  interrupted = !interrupted && !(flags & WNOHANG);
+  errno = EINTR;
+  return interrupted ? -1 : waitid(type, id, info, flags);
+}
+
+static int faulty_openat (int directory, const char *path, int flags, mode_t mode) {
+  return fails(KERNEL, EMFILE) ? -1 : openat(directory, path, flags, mode);
+}
+
 static int faulty_open (const char *path, int flags, mode_t mode) {
   return fails(KERNEL, EMFILE) ? -1 : open(path, flags, mode);
 }
@@ -175,7 +189,7 @@ static const struct { const char *name; uintptr_t address; } replaced[] = {
     REPLACED(inotify_init1), REPLACED(inotify_add_watch), REPLACED(signalfd),  REPLACED(socket),
     REPLACED(open),          REPLACED(fcntl),        REPLACED(mmap),           REPLACED(clone),
     REPLACED(fdopendir),     REPLACED(sendto),       REPLACED(ioctl),          REPLACED(mount),
-    REPLACED(recvfrom)};
+    REPLACED(recvfrom),      REPLACED(openat),       REPLACED(waitid)};
 
 static void redirect (const ElfW(Rela) *from, size_t size, ElfW(Addr) base, const ElfW(Sym) *symbols, const char *names) {
   for (const ElfW(Rela) *r = from; (const char *)r < (const char *)from + size; r++) {
