@@ -170,7 +170,7 @@ static int attach (int mount_fd, int root, const char *path) {
  * namespace. Both are those of one process, whoever gets its number; ESRCH unless its root is the tree. */
 static int open_process (pid_t pid, int tree, int *root, int *ns) {
   char name[32];
-  struct stat here, there;
+  struct stat here = {0}, there = {0};
   snprintf(name, sizeof name, "/proc/%d", (int)pid);
   int proc = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
   *root = proc < 0 ? -1 : openat(proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
