@@ -19,6 +19,7 @@
 #define FC_REACTOR_BOX "firecracker.reactor"
 #define FC_FD_BOX "firecracker.fd"
 #define FC_ERROR_BOX "firecracker.error"
+#define FC_BUFFER_BOX "firecracker.buffer"
 
 /* The reactor of a Lua state. Its layout is shared by two objects, hence the version in it. */
 typedef struct {
@@ -46,7 +47,9 @@ fc_fd_box *fc_new_fd (lua_State *L);
 /* An open descriptor's box; raises for a closed one. */
 fc_fd_box *fc_check_fd (lua_State *L, int argument);
 
-/* An empty buffer on the stack that is freed whatever happens. */
+/* An empty buffer on the stack. */
+fc_buffer *fc_new_buffer (lua_State *L);
+/* The same, freed at the end of the function whatever happens. */
 fc_buffer *fc_new_scratch (lua_State *L);
 /* A closed copy on the stack; see files.copy. */
 fc_sparse *fc_new_copy (lua_State *L);

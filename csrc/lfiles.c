@@ -7,23 +7,26 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCRATCH_BOX "firecracker.buffer"
-
 /***
 Files.
 @submodule firecracker.core
 */
 
-/* The end of fc_new_scratch's buffer. */
-static int scratch_close (lua_State *L) {
-  fc_buffer_free(luaL_checkudata(L, 1, SCRATCH_BOX));
+/* The end of a buffer. */
+static int buffer_close (lua_State *L) {
+  fc_buffer_free(luaL_checkudata(L, 1, FC_BUFFER_BOX));
   return 0;
 }
 
-fc_buffer *fc_new_scratch (lua_State *L) {
+fc_buffer *fc_new_buffer (lua_State *L) {
   fc_buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
   *b = (fc_buffer){0};
-  luaL_setmetatable(L, SCRATCH_BOX);
+  luaL_setmetatable(L, FC_BUFFER_BOX);
+  return b;
+}
+
+fc_buffer *fc_new_scratch (lua_State *L) {
+  fc_buffer *b = fc_new_buffer(L);
   lua_toclose(L, -1);
   return b;
 }
@@ -439,8 +442,8 @@ int fc_open_files (lua_State *L) {
       {"lock", files_lock},
       {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg scratch[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};
-  fc_new_metatable(L, SCRATCH_BOX, none, scratch);
+  static const luaL_Reg scratch[] = {{"__gc", buffer_close}, {"__close", buffer_close}, {NULL, NULL}};
+  fc_new_metatable(L, FC_BUFFER_BOX, none, scratch);
   luaL_newlib(L, functions);
   fc_add_copies(L);
   return 1;
