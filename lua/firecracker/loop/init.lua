@@ -19,7 +19,8 @@ local NEVER <const> = math.huge
 local reactor = core.reactor()
 local state = keys.state
 local tasks, queue = state.tasks, state.queue
-local context = keys.context
+local context, add, wait_metatable = keys.context, keys.add, keys.wait_metatable
+local running <const> = coroutine.running
 
 --- Wake whoever waits for a key, @{firecracker.loop.keys.fire}.
 -- @function fire
@@ -81,9 +82,10 @@ end
 
 -- Move I/O until the wait is fired; other tasks too when `all`.
 local function drive (wait, deadline, all)
-  local _ <close> = keys.moving()
+  keys.moving()
+  wait.moves = true
   while true do
-    if all then
+    if all and queue.first <= queue.last then
       task.run_ready()
     end
     if wait.fired then
@@ -103,21 +105,24 @@ end
 -- @param ... keys
 -- @treturn boolean false when the deadline came first
 function loop.park (deadline, ...)
-  deadline = math.min(deadline, context().deadline)
-  local wait <close> = setmetatable({ n = select("#", ...), fired = false, ... }, keys.wait_metatable)
-  for i = 1, wait.n do
-    keys.add(wait[i], wait)
+  local thread, is_main = running()
+  local here = state.current or is_main and state.main or context()
+  if here.deadline < deadline then
+    deadline = here.deadline
   end
-  local thread, is_main = coroutine.running()
-  local self, cqueues = tasks[thread], outer.cqueues()
-  if self and coroutine.isyieldable() then
+  local wait <close> = setmetatable({ fired = false, moves = false, ... }, wait_metatable)
+  for i = 1, #wait do
+    add(wait[i], wait)
+  end
+  local self, cqueues = tasks[thread], not is_main and outer.cqueues()
+  if is_main then
+    drive(wait, deadline, true)
+  elseif self and coroutine.isyieldable() then
     park_task(self, wait, deadline)
   elseif cqueues then
     outer.poll(cqueues, loop, wait, deadline, now)
-  elseif is_main then
-    drive(wait, deadline, true)
   else
-    for i = 1, wait.n do
+    for i = 1, #wait do
       if math.type(wait[i]) ~= "integer" then
         errors.raise(3, { code = "usage", message = "cannot wait for a task here: no other task moves inside a " ..
           "comparison, a metamethod or a coroutine that is no task" })
@@ -129,11 +134,13 @@ function loop.park (deadline, ...)
 end
 
 --- The deadline of a time limit.
--- @tparam ?number timeout seconds from now; nil: only what holds for the caller already
+-- @tparam ?number timeout in seconds; nil: only what holds for the caller already
+-- @tparam[opt] number from when it began; now
 -- @treturn number a time of core.now()
-function loop.deadline (timeout)
+function loop.deadline (timeout, from)
   local inherited = context().deadline
-  return timeout and math.min(now() + timeout, inherited) or inherited
+  local own = timeout and (from or now()) + timeout
+  return own and own < inherited and own or inherited
 end
 
 -- Call fn with a field of the context changed, and put it back however fn ends.
