@@ -341,18 +341,26 @@ int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) 
   return 0;
 }
 
-int fc_http_request_start (fc_http_request *q, const char *method, const char *path, const char *body,
-                           size_t length, fc_error *err) {
+static void take_body (fc_http_request *q, fc_buffer *body) {
+  fc_buffer had = q->body;
+  fc_buffer_clear(&had);
+  if (body) {
+    q->body = *body;
+    *body = had;
+  } else {
+    q->body = had;
+  }
+}
+
+int fc_http_request_start (fc_http_request *q, const char *method, const char *path, fc_buffer *body, fc_error *err) {
   char url[2048];
   fc_http_engine *e = q->client->engine;
-  if (fc_reactor_check_ours(q->client->engine->reactor, err) < 0)
+  take_body(q, body);
+  if (fc_reactor_check_ours(e->reactor, err) < 0)
     return -1;
   if (snprintf(url, sizeof url, "%s%s", q->client->host, path) >= (int)sizeof url)
     return fc_error_set(err, "http", ENAMETOOLONG, "request path too long: %.80s…", path);
-  fc_buffer_clear(&q->body);
   fc_buffer_clear(&q->reply);
-  if (body && fc_buffer_append(&q->body, body, length) < 0)
-    return fc_error_memory(err);
   q->too_large = q->headers_ended = q->unwatched = false;
   q->status = 0;
   q->os_errno = 0;
@@ -361,13 +369,13 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   struct curl_slist *headers = e->headers;
   if (!body)
     headers = headers->next->next;   /* each costs libcurl a pass */
-  else if (length < EXPECT_LENGTH)
+  else if (q->body.length < EXPECT_LENGTH)
     headers = headers->next;
   curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, headers);
   curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, 0L);
   if (body) {
     rc = curl_easy_setopt(q->easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
+    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body.length);
     curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, fc_buffer_bytes(&q->body));
   } else {
     rc = curl_easy_setopt(q->easy, CURLOPT_HTTPGET, 1L);

@@ -58,6 +58,23 @@ describe("http", function ()
     end)
   end)
 
+  it("takes the text of a buffer out of it, and shows what it sent", function ()
+    server({ { text = reply(200, "x") } }, function (s)
+      local _, request = new(s.path)
+      local buffer <close> = core.json.buffer()
+      for _, value in ipairs { { a = ("x"):rep(3000) }, { b = 1 }, { c = {} } } do
+        ask(request, "PUT", "/", core.json.encode(value, buffer))
+        assert.equal(core.json.encode(value), request:body())
+      end
+      ask(request, "PUT", "/", buffer)
+      assert.equal("", request:body())
+      ask(request, "GET", "/")
+      assert.same({ 'request 1 PUT / HTTP/1.1 localhost {"b":1}', 'request 1 PUT / HTTP/1.1 localhost {"c":{}}',
+        "request 1 PUT / HTTP/1.1 localhost ", "request 1 GET / HTTP/1.1 localhost " }, { table.unpack(s:log(), 4, 7) })
+      assert.has_error(function () request:start("PUT", "/", {}) end, "bad argument #3 to 'start' (string expected, got table)")
+    end)
+  end)
+
   it("keeps one connection for many requests, of one handle and of several in turn", function ()
     server({ { text = reply(200, "x") } }, function (s)
       local client, first = new(s.path)

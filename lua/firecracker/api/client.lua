@@ -46,9 +46,8 @@ function client.new (path, options)
     moved = options.moved,
     who = options.who,
     starting = options.starting,
-    idle = {},      -- requests to be used again, each as `take` returns it
-    running = {},   -- those in use, as a set
-    made = 0,       -- requests in all
+    uses = {},      -- its requests, each as `take` returns it
+    idle = {},      -- those to be used again
   }, metatable)
 end
 
@@ -71,13 +70,13 @@ end
 local use_metatable = {
   __close = function (use)
     local self = use.client
-    self.running[use] = nil
     if not self.closed then
       if use.pending then
         use.request:cancel()
       end
-      self.idle[#self.idle + 1] = use
-      loop.fire(self.idle)
+      local idle = self.idle
+      idle[#idle + 1] = use
+      loop.fire(idle)
     end
   end,
 }
@@ -87,59 +86,65 @@ local function add_request (self)
     local http = require "firecracker.core.http"
     self.core = assert(http.client(core.reactor(), self.path))
   end
-  self.made = self.made + 1
   local request = assert(self.core:request())
-  return setmetatable({ client = self, request = request, key = request:key() }, use_metatable)
+  local use = setmetatable({ client = self, request = request, key = request:key(), text = core.json.buffer(), pending = false },
+    use_metatable)
+  self.uses[#self.uses + 1] = use
+  return use
+end
+
+local function all_in_use (self)
+  return #self.idle == 0 and #self.uses >= CONNECTIONS
 end
 
 -- A request of the pool, waiting for one while all are in use.
 local function take (self, deadline)
-  while #self.idle == 0 and self.made >= CONNECTIONS do
+  while all_in_use(self) do
     if not loop.park(deadline, self.idle) or self.closed then
       return nil
     end
   end
-  local use = table.remove(self.idle) or add_request(self)
-  self.running[use] = true
-  return use
+  local idle = self.idle
+  local use = idle[#idle]
+  idle[#idle] = nil
+  return use or add_request(self)
 end
 
 -- One attempt: status and body, or nil and err ("timeout" once the deadline has come).
-local function attempt (self, use, method, path, body, deadline)
+local function attempt (self, use, method, path, body, deadline, began)
   local request = use.request
   local ok, err = request:start(method, path, body)
   if not ok then
     return nil, err
   end
   use.pending = true
-  local status, text = false, nil
-  local late = LATE
-  while status == false do
-    local look = self.hangs and core.now() + late
-    local looks = look and look < deadline
-    local fired = loop.park(looks and look or deadline, use.key)
+  local status, text
+  local late, look = LATE, self.hangs and began + LATE or deadline
+  repeat
+    local fired = loop.park(look < deadline and look or deadline, use.key)
     if self.closed then
       return nil, closed_error(self)
     end
     status, text = request:result()
     if status == false and not fired then
-      if not looks then
+      if look >= deadline then
         return nil, "timeout"
       elseif self.hangs() then
         return nil, closed_error(self)
       end
       late = math.min(2 * late, LATEST)
+      look = core.now() + late
     end
-  end
+  until status ~= false
   use.pending = false
   return status, text
 end
 
 -- Between bind and listen the socket exists and refuses: try again shortly, while its process lives.
-local function send (self, use, method, path, body, deadline)
+local function send (self, use, method, path, body, deadline, began)
   local pause = RETRY_FIRST
   while true do
-    local status, text = attempt(self, use, method, path, body, deadline)
+    local status, text = attempt(self, use, method, path, body, deadline, began)
     if status or text == "timeout" then
       return status, text
     end
@@ -154,15 +159,13 @@ local function send (self, use, method, path, body, deadline)
       return nil, closed_error(self)
     end
     pause = math.min(pause * 2, RETRY_LAST)
+    body, began = body and use.request:body(), core.now()
   end
 end
 
--- The operations that move the guest to another state, by request.
-local MOVES <const> = {}
+local OPERATIONS <const> = {}   -- by request
 for _, operation in ipairs(operations) do
-  if operation.moves then
-    MOVES[operation.method .. " " .. operation.path] = operation.moves
-  end
+  OPERATIONS[operation.method .. " " .. operation.path] = operation
 end
 
 local DECODING <const> = { null = false }
@@ -176,17 +179,18 @@ local function decode (text)
 end
 
 -- What a reply says: the decoded body or true, or nil and an error object.
-local function judge (operation, status, text)
+local function judge (method, path, status, text)
   if status >= 200 and status < 300 then
     if text == "" then
       return true
     end
     local value, err = decode(text)
     if value == nil then
-      return nil, errors.context(err, operation .. ": reply")
+      return nil, errors.context(err, method .. " " .. path .. ": reply")
     end
     return value
   end
+  local operation = method .. " " .. path
   local body = decode(text)
   local fault = type(body) == "table" and (body.fault_message or body.error)
     or text:match '"error"%s*:%s*"([^"]*)"'   -- its parser's own errors are not valid JSON
@@ -206,42 +210,44 @@ end
 -- @return[1] the decoded reply without its nulls; true where there is none
 -- @return[2] nil
 -- @treturn[2] err code "api" (with `status`, `fault_message`, `operation`), "timeout", "connect", "http", "json", "exited"
-function methods:request (method, path, body, options)
-  if type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/" then
+function methods:request (method, path, body, options, operation)    -- the record, where one of the methods below asks
+  if not operation and (type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/") then
     errors.raise(2, { code = "usage", message = "request: a method and a path that begins with a slash expected" })
   end
   if self.closed then
     return nil, closed_error(self)
   end
-  local text = body ~= nil and core.json.encode(body) or nil
-  local timeout = options and options.timeout or self.timeout
-  local operation = method .. " " .. path
+  local text = body ~= nil and all_in_use(self) and core.json.encode(body) or nil   -- as it is now, before the wait
   local began = core.now()
-  local deadline = loop.deadline(timeout)
+  local deadline = loop.deadline(options and options.timeout or self.timeout, began)
   local use <close> = take(self, deadline)
   if not use then
-    return nil, self.closed and closed_error(self) or timed_out(operation, core.now() - began)
+    return nil, self.closed and closed_error(self) or timed_out(method .. " " .. path, core.now() - began)
   end
-  local status, reply, cause = send(self, use, method, path, text, deadline)
+  if body ~= nil then
+    text = text or core.json.encode(body, use.text)
+  end
+  local status, reply, cause = send(self, use, method, path, text, deadline, began)
   local value, err
   if status then
     self.starting = nil
-    value, err = judge(operation, status, reply)
-    local moves = value and self.moved and MOVES[operation]
-    local state = moves and phases.after(moves, body)
-    if state then
+    value, err = judge(method, path, status, reply)
+    operation = operation or OPERATIONS[method .. " " .. path]
+    local state = value and operation and operation.moves and phases.after(operation.moves, body)
+    if state and self.moved then
       self.moved(state)
     end
   elseif reply == "timeout" then
-    err = timed_out(operation, core.now() - began, cause)
+    err = timed_out(method .. " " .. path, core.now() - began, cause)
   else
-    err = self.gone and self.gone(1) or errors.context(reply, operation)
-    err.operation = operation
+    err = self.gone and self.gone(1) or errors.context(reply, method .. " " .. path)
+    err.operation = method .. " " .. path
   end
   if self.log then
     local shown = self.trace
-    self.log { event = "request", level = "debug", operation = operation, status = status, err = err,
-               elapsed = core.now() - began, body = shown and text or nil, reply = shown and status and reply or nil }
+    self.log { event = "request", level = "debug", operation = method .. " " .. path, status = status, err = err,
+               elapsed = core.now() - began, body = shown and text and use.request:body() or nil,
+               reply = shown and status and reply or nil }
   end
   return value, err
 end
@@ -249,7 +255,7 @@ end
 --- Do what can be done before there is a server: load libcurl and make the first request.
 -- @function client:prepare
 function methods:prepare ()
-  if self.made == 0 then
+  if #self.uses == 0 then
     self.idle[1] = add_request(self)
   end
 end
@@ -264,7 +270,7 @@ function methods:close ()
     self.core:close()
     self.core = nil
   end
-  for use in pairs(self.running) do
+  for _, use in ipairs(self.uses) do
     loop.fire(use.key)
   end
   loop.fire(idle)    -- who waits for a request to use
@@ -337,29 +343,32 @@ local function out_of_phase (self, operation, body, options)
 end
 
 for _, operation in ipairs(operations) do
-  local prefix, field, suffix = operation.path:match "^(.-)({[%w_]+})(.*)$"
-  local phased = operation.phase ~= "any"
-  methods[operation.name] = function (self, ...)
-    local path, body, options = operation.path, ...
-    if field then
-      local id
-      id, body, options = ...
-      if type(id) ~= "string" or not id:match "^[%w_]+$" then
-        errors.raise(2, { code = "usage", message = ("%s: %s must be letters, digits and underscores, got %s")
-          :format(operation.name, field:sub(2, -2), tostring(id)) })
-      end
+  local method, whole = operation.method, operation.path
+  local prefix, field, suffix = whole:match "^(.-)({[%w_]+})(.*)$"
+  local phased, sends = operation.phase ~= "any", operation.body
+  local gated   -- nil: not asked yet
+  methods[operation.name] = function (self, id, body, options)
+    local path = whole
+    if not field then
+      body, options = id, body
+    elseif type(id) == "string" and id:match "^[%w_]+$" then
       path = prefix .. id .. suffix
+    else
+      errors.raise(2, { code = "usage", message = ("%s: %s must be letters, digits and underscores, got %s")
+        :format(operation.name, field:sub(2, -2), tostring(id)) })
     end
-    if not operation.body then
+    if not sends then
       body, options = nil, body
     end
-    local gated = gate.of(operation)
+    if gated == nil then
+      gated = gate.of(operation) or false
+    end
     local err = gated and lacking(self, gated, body, options)
       or phased and self.state and out_of_phase(self, operation, body, options)
     if err then
       return nil, err
     end
-    return self:request(operation.method, path, body, options)
+    return self:request(method, path, body, options, operation)
   end
 end
 
