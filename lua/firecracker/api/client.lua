@@ -11,6 +11,8 @@ local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
 local phases = require "firecracker.api.phases"
 
+local now <const>, encode <const> = core.now, core.json.encode
+
 local client = {}
 
 local methods = {}
@@ -37,15 +39,16 @@ function client.new (path, options)
   return setmetatable({
     path = path,
     timeout = options.timeout or 60,
-    log = options.log,
+    log = options.log or false,   -- what is false is found here, what is nil only after the methods
     trace = options.trace,
     gone = options.gone,
-    hangs = options.hangs,
+    hangs = options.hangs or false,
     release = options.release,
-    state = options.state,
+    state = options.state or false,
     moved = options.moved,
     who = options.who,
-    starting = options.starting,
+    starting = options.starting or false,
+    closed = false,
     uses = {},      -- its requests, each as `take` returns it
     idle = {},      -- those to be used again
   }, metatable)
@@ -76,7 +79,9 @@ local use_metatable = {
       end
       local idle = self.idle
       idle[#idle + 1] = use
-      loop.fire(idle)
+      if #self.uses >= CONNECTIONS then   -- else nobody waits
+        loop.fire(idle)
+      end
     end
   end,
 }
@@ -93,21 +98,23 @@ local function add_request (self)
   return use
 end
 
-local function all_in_use (self)
-  return #self.idle == 0 and #self.uses >= CONNECTIONS
-end
-
--- A request of the pool, waiting for one while all are in use.
-local function take (self, deadline)
-  while all_in_use(self) do
-    if not loop.park(deadline, self.idle) or self.closed then
+-- A request of the pool; nil when the deadline comes, or the client is closed, while all are in use. Where it waits, what
+-- is to be sent is encoded before.
+local function take (self, deadline, body)
+  local idle, text = self.idle, nil
+  while not idle[1] do
+    if #self.uses < CONNECTIONS then
+      return add_request(self), text
+    end
+    text = text or body ~= nil and encode(body) or nil
+    if not loop.park(deadline, idle) or self.closed then
       return nil
     end
   end
-  local idle = self.idle
-  local use = idle[#idle]
-  idle[#idle] = nil
-  return use or add_request(self)
+  local last = #idle
+  local use = idle[last]
+  idle[last] = nil
+  return use, text
 end
 
 -- One attempt: status and body, or nil and err ("timeout" once the deadline has come).
@@ -133,7 +140,7 @@ local function attempt (self, use, method, path, body, deadline, began)
         return nil, closed_error(self)
       end
       late = math.min(2 * late, LATEST)
-      look = core.now() + late
+      look = now() + late
     end
   until status ~= false
   use.pending = false
@@ -141,26 +148,24 @@ local function attempt (self, use, method, path, body, deadline, began)
 end
 
 -- Between bind and listen the socket exists and refuses: try again shortly, while its process lives.
-local function send (self, use, method, path, body, deadline, began)
+local function insist (self, use, method, path, text, deadline, err)
   local pause = RETRY_FIRST
-  while true do
-    local status, text = attempt(self, use, method, path, body, deadline, began)
-    if status or text == "timeout" then
-      return status, text
+  while self.starting and err.code == "connect" and err.errno == "ECONNREFUSED" and not (self.gone and self.gone(0)) do
+    if now() + pause >= deadline then
+      return nil, "timeout", err.message
     end
-    local refused = text.code == "connect" and text.errno == "ECONNREFUSED"
-    if not (refused and self.starting) or (self.gone and self.gone(0)) then
-      return nil, text
-    elseif core.now() + pause >= deadline then
-      return nil, "timeout", text.message
-    end
-    loop.park(core.now() + pause)
+    loop.park(now() + pause)
     if self.closed then
       return nil, closed_error(self)
     end
     pause = math.min(pause * 2, RETRY_LAST)
-    body, began = body and use.request:body(), core.now()
+    local status, reply = attempt(self, use, method, path, text and use.request:body(), deadline, now())
+    if status or reply == "timeout" then
+      return status, reply
+    end
+    err = reply
   end
+  return nil, err
 end
 
 local OPERATIONS <const> = {}   -- by request
@@ -217,20 +222,22 @@ function methods:request (method, path, body, options, operation)    -- the reco
   if self.closed then
     return nil, closed_error(self)
   end
-  local text = body ~= nil and all_in_use(self) and core.json.encode(body) or nil   -- as it is now, before the wait
-  local began = core.now()
+  local began = now()
   local deadline = loop.deadline(options and options.timeout or self.timeout, began)
-  local use <close> = take(self, deadline)
+  local use <close>, text = take(self, deadline, body)
   if not use then
-    return nil, self.closed and closed_error(self) or timed_out(method .. " " .. path, core.now() - began)
+    return nil, self.closed and closed_error(self) or timed_out(method .. " " .. path, now() - began)
   end
   if body ~= nil then
-    text = text or core.json.encode(body, use.text)
+    text = text or encode(body, use.text)
   end
-  local status, reply, cause = send(self, use, method, path, text, deadline, began)
+  local status, reply, cause = attempt(self, use, method, path, text, deadline, began)
+  if not status and self.starting and reply ~= "timeout" then
+    status, reply, cause = insist(self, use, method, path, text, deadline, reply)
+  end
   local value, err
   if status then
-    self.starting = nil
+    self.starting = false
     value, err = judge(method, path, status, reply)
     operation = operation or OPERATIONS[method .. " " .. path]
     local state = value and operation and operation.moves and phases.after(operation.moves, body)
@@ -238,7 +245,7 @@ function methods:request (method, path, body, options, operation)    -- the reco
       self.moved(state)
     end
   elseif reply == "timeout" then
-    err = timed_out(method .. " " .. path, core.now() - began, cause)
+    err = timed_out(method .. " " .. path, now() - began, cause)
   else
     err = self.gone and self.gone(1) or errors.context(reply, method .. " " .. path)
     err.operation = method .. " " .. path
@@ -246,7 +253,7 @@ function methods:request (method, path, body, options, operation)    -- the reco
   if self.log then
     local shown = self.trace
     self.log { event = "request", level = "debug", operation = method .. " " .. path, status = status, err = err,
-               elapsed = core.now() - began, body = shown and text and use.request:body() or nil,
+               elapsed = now() - began, body = shown and text and use.request:body() or nil,
                reply = shown and status and reply or nil }
   end
   return value, err

@@ -99,20 +99,24 @@ local function drive (wait, deadline, all)
   end
 end
 
---- Wait until one of the keys is fired or a deadline comes. Whoever waits looks himself whether what he waits for is
+--- Wait until a key, or one of two, is fired or a deadline comes. Whoever waits looks himself whether what he waits for is
 -- true now, and waits again if not.
 -- @tparam number deadline a time of core.now(); the deadline that holds for the caller applies as well
--- @param ... keys
+-- @param[opt] key
+-- @param[opt] other a second key
 -- @treturn boolean false when the deadline came first
-function loop.park (deadline, ...)
+function loop.park (deadline, key, other)
   local thread, is_main = running()
   local here = state.current or is_main and state.main or context()
   if here.deadline < deadline then
     deadline = here.deadline
   end
-  local wait <close> = setmetatable({ fired = false, moves = false, ... }, wait_metatable)
-  for i = 1, #wait do
-    add(wait[i], wait)
+  local wait <close> = setmetatable({ fired = false, moves = false, key = key, other = other }, wait_metatable)
+  if key ~= nil then
+    add(key, wait)
+  end
+  if other ~= nil then
+    add(other, wait)
   end
   local self, cqueues = tasks[thread], not is_main and outer.cqueues()
   if is_main then
@@ -122,11 +126,9 @@ function loop.park (deadline, ...)
   elseif cqueues then
     outer.poll(cqueues, loop, wait, deadline, now)
   else
-    for i = 1, #wait do
-      if math.type(wait[i]) ~= "integer" then
-        errors.raise(3, { code = "usage", message = "cannot wait for a task here: no other task moves inside a " ..
-          "comparison, a metamethod or a coroutine that is no task" })
-      end
+    if math.type(key or 0) ~= "integer" or math.type(other or 0) ~= "integer" then
+      errors.raise(3, { code = "usage", message = "cannot wait for a task here: no other task moves inside a " ..
+        "comparison, a metamethod or a coroutine that is no task" })
     end
     drive(wait, deadline, false)
   end

@@ -1,6 +1,6 @@
 --- What waits and what is to be resumed: the loop's state, which all copies of this library in a Lua state share.
--- A key is what the core fires (an integer), or any Lua value given to @{fire}. A wait is a table of its keys; `fired`
--- becomes true with the first of them. The one who waits is a task (`wait.task`) or has a function (`wait.signal`).
+-- A key is what the core fires (an integer), or any Lua value given to @{fire}. A wait is a table of its `key` and the
+-- `other`; `fired` becomes true with the first of them. The one who waits is a task (`wait.task`) or has a function (`wait.signal`).
 -- @module firecracker.loop.keys
 
 local core = require "firecracker.core"
@@ -131,7 +131,9 @@ end
 -- Counts while something moves the loop, however that ends.
 local function stop_moving ()
   state.moving = state.moving - 1
-  kick()
+  if state.kick then
+    kick()
+  end
 end
 local moving = setmetatable({}, { __close = stop_moving })
 --- Say that the loop is being moved, until the value returned is closed, or a wait with `moves`.
@@ -151,8 +153,11 @@ keys.wait_metatable = {
     if wait.moves then
       stop_moving()
     end
-    for i = 1, #wait do
-      keys.drop(wait[i], wait)
+    if wait.key ~= nil then
+      keys.drop(wait.key, wait)
+    end
+    if wait.other ~= nil then
+      keys.drop(wait.other, wait)
     end
     local task = wait.task
     if task then
