@@ -327,35 +327,43 @@ static int json_buffer (lua_State *L) {
 /* ---- JSON to Lua ---- */
 
 static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
+  lua_Integer i = 0;
+  double number = item->valuedouble;
   luaL_checkstack(L, 6, "json");
-  if (cJSON_IsArray(item)) {
-    lua_Integer i = 0;
-    lua_createtable(L, cJSON_GetArraySize(item), 0);
-    luaL_setmetatable(L, ARRAY_BOX);
-    for (const cJSON *at = item->child; at; at = at->next) {
-      push_value(L, at, keep_null);   /* its own nulls stay: a list has no holes */
-      lua_rawseti(L, -2, ++i);
-    }
-  } else if (cJSON_IsObject(item)) {
-    lua_createtable(L, 0, cJSON_GetArraySize(item));
-    for (const cJSON *at = item->child; at; at = at->next) {
-      if (cJSON_IsNull(at) && !keep_null)
-        continue;
-      push_value(L, at, keep_null);
-      lua_setfield(L, -2, at->string);
-    }
-  } else if (cJSON_IsString(item)) {
-    lua_pushstring(L, item->valuestring);
-  } else if (cJSON_IsNumber(item)) {
-    double number = item->valuedouble;
-    if (number > -EXACT_LIMIT && number < EXACT_LIMIT && floor(number) == number)
-      lua_pushinteger(L, (lua_Integer)number);
-    else
-      lua_pushnumber(L, number);
-  } else if (cJSON_IsBool(item)) {
-    lua_pushboolean(L, cJSON_IsTrue(item));
-  } else {
-    lua_pushlightuserdata(L, NULL);
+  switch (item->type) {
+    case cJSON_Array:
+      lua_createtable(L, cJSON_GetArraySize(item), 0);
+      luaL_setmetatable(L, ARRAY_BOX);
+      for (const cJSON *at = item->child; at; at = at->next) {
+        push_value(L, at, keep_null);   /* its own nulls stay: a list has no holes */
+        lua_rawseti(L, -2, ++i);
+      }
+      return;
+    case cJSON_Object:
+      lua_createtable(L, 0, cJSON_GetArraySize(item));
+      for (const cJSON *at = item->child; at; at = at->next) {
+        if (at->type == cJSON_NULL && !keep_null)
+          continue;
+        lua_pushstring(L, at->string);
+        push_value(L, at, keep_null);
+        lua_rawset(L, -3);
+      }
+      return;
+    case cJSON_String:
+      lua_pushstring(L, item->valuestring);
+      return;
+    case cJSON_Number:
+      if (number > -EXACT_LIMIT && number < EXACT_LIMIT && floor(number) == number)
+        lua_pushinteger(L, (lua_Integer)number);
+      else
+        lua_pushnumber(L, number);
+      return;
+    case cJSON_True:
+    case cJSON_False:
+      lua_pushboolean(L, item->type == cJSON_True);
+      return;
+    default:
+      lua_pushlightuserdata(L, NULL);
   }
 }
 

@@ -46,6 +46,8 @@ struct fc_http_request {
   fc_http_client *client;        /* NULL: closed */
   fc_http_request *next;
   CURL *easy;
+  CURLU *parsed;                 /* the URL, as libcurl would parse and print it anew for each request */
+  fc_buffer url;                 /* with its NUL */
   fc_wake wake;
   enum fc_http_state state;
   int directory_fd;              /* way to a path too long for sockaddr_un while connecting; -1 */

@@ -496,6 +496,20 @@ describe("http", function ()
       end)
     end)
 
+    it("harms no request behind it", function ()
+      server({ { text = reply(200, "x") } }, function (s)
+        local _, request = new(s.path)
+        for _, path in ipairs { "/1", "/1", "/2", "/1" } do
+          assert.is_nil((ask(request, "GET", "/a b")))
+          assert.is_nil((request:start("GET", "/" .. ("x"):rep(3000))))
+          assert.equal(200, (ask(request, "GET", path)))
+          assert.equal(200, (ask(request, "GET", path)))
+        end
+        assert.equal(6, s:count "^request 1 GET /1 ")
+        assert.equal(2, s:count "^request 1 GET /2 ")
+      end)
+    end)
+
     it("fails for a path that is too long or no path", function ()
       local _, request = new "/no/such"
       local ok, err = request:start("GET", "/" .. ("x"):rep(3000))

@@ -19,7 +19,7 @@ local NEVER <const> = math.huge
 local reactor = core.reactor()
 local state = keys.state
 local tasks, queue = state.tasks, state.queue
-local context, add, wait_metatable = keys.context, keys.add, keys.wait_metatable
+local context, add, step, moving, wait_metatable = keys.context, keys.add, keys.step, keys.moving, keys.wait_metatable
 local running <const> = coroutine.running
 
 --- Wake whoever waits for a key, @{firecracker.loop.keys.fire}.
@@ -82,7 +82,7 @@ end
 
 -- Move I/O until the wait is fired; other tasks too when `all`.
 local function drive (wait, deadline, all)
-  keys.moving()
+  moving()
   wait.moves = true
   while true do
     if all and queue.first <= queue.last then
@@ -92,7 +92,7 @@ local function drive (wait, deadline, all)
       return
     end
     local idle = not all or queue.first > queue.last
-    keys.step(idle and deadline or 0)
+    step(idle and deadline or 0)
     if not wait.fired and now() >= deadline then
       return
     end
@@ -304,9 +304,9 @@ end
 -- @tparam[opt=0] number timeout seconds to wait for something
 -- @treturn boolean true
 function loop.step (_, timeout)
-  local _ <close> = keys.moving()
+  local _ <close> = moving()
   task.run_ready()
-  keys.step(queue.first <= queue.last and 0 or now() + (timeout or 0))
+  step(queue.first <= queue.last and 0 or now() + (timeout or 0))
   task.run_ready()
   return true
 end
