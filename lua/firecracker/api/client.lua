@@ -352,7 +352,7 @@ end
 for _, operation in ipairs(operations) do
   local method, whole = operation.method, operation.path
   local prefix, field, suffix = whole:match "^(.-)({[%w_]+})(.*)$"
-  local phased, sends = operation.phase ~= "any", operation.body
+  local phased, fits, sends = operation.phase ~= "any", phases.states(operation) or {}, operation.body
   local gated   -- nil: not asked yet
   methods[operation.name] = function (self, id, body, options)
     local path = whole
@@ -371,7 +371,7 @@ for _, operation in ipairs(operations) do
       gated = gate.of(operation) or false
     end
     local err = gated and lacking(self, gated, body, options)
-      or phased and self.state and out_of_phase(self, operation, body, options)
+      or phased and self.state and not fits[self.state()] and out_of_phase(self, operation, body, options)
     if err then
       return nil, err
     end
