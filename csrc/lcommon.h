@@ -18,8 +18,8 @@
 #define FC_VERSION "0.1.0"
 #define FC_REACTOR_BOX "firecracker.reactor"
 #define FC_FD_BOX "firecracker.fd"
+#define FC_SCRATCH_BOX "firecracker.buffer"
 #define FC_ERROR_BOX "firecracker.error"
-#define FC_BUFFER_BOX "firecracker.buffer"
 
 /* The reactor of a Lua state. Its layout is shared by two objects, hence the version in it. */
 typedef struct {
@@ -51,6 +51,8 @@ fc_fd_box *fc_check_fd (lua_State *L, int argument);
 fc_buffer *fc_new_buffer (lua_State *L);
 /* The same, freed at the end of the function whatever happens. */
 fc_buffer *fc_new_scratch (lua_State *L);
+/* Make its metatable. */
+void fc_open_scratch (lua_State *L);
 /* A closed copy on the stack; see files.copy. */
 fc_sparse *fc_new_copy (lua_State *L);
 /* Add what makes copies to the table on the stack. */

@@ -12,25 +12,6 @@ Files.
 @submodule firecracker.core
 */
 
-/* The end of a buffer. */
-static int buffer_close (lua_State *L) {
-  fc_buffer_free(luaL_checkudata(L, 1, FC_BUFFER_BOX));
-  return 0;
-}
-
-fc_buffer *fc_new_buffer (lua_State *L) {
-  fc_buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (fc_buffer){0};
-  luaL_setmetatable(L, FC_BUFFER_BOX);
-  return b;
-}
-
-fc_buffer *fc_new_scratch (lua_State *L) {
-  fc_buffer *b = fc_new_buffer(L);
-  lua_toclose(L, -1);
-  return b;
-}
-
 /***
 Make a directory with exactly this mode; one that exists is an error.
 @function files.mkdir
@@ -441,9 +422,7 @@ int fc_open_files (lua_State *L) {
       {"sync", files_sync},         {"list", files_list},
       {"lock", files_lock},
       {NULL, NULL}};
-  static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg scratch[] = {{"__gc", buffer_close}, {"__close", buffer_close}, {NULL, NULL}};
-  fc_new_metatable(L, FC_BUFFER_BOX, none, scratch);
+  fc_open_scratch(L);
   luaL_newlib(L, functions);
   fc_add_copies(L);
   return 1;

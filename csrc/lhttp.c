@@ -112,7 +112,7 @@ Send. The request's key fires when the reply is there, or it failed.
 */
 static int request_start (lua_State *L) {
   fc_http_request *q = check_request(L);
-  fc_buffer copy = {0}, *body = lua_touserdata(L, 4) ? luaL_checkudata(L, 4, FC_BUFFER_BOX) : NULL;
+  fc_buffer copy = {0}, *body = lua_touserdata(L, 4) ? luaL_checkudata(L, 4, FC_SCRATCH_BOX) : NULL;
   size_t length;
   const char *method = luaL_checkstring(L, 2);
   const char *path = luaL_checkstring(L, 3);

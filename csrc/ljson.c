@@ -300,7 +300,7 @@ table is an object unless marked by `json.array`. Raises, naming the place, for 
 static int json_encode (lua_State *L) {
   luaL_checkany(L, 1);
   if (!lua_isnoneornil(L, 2)) {
-    fc_buffer *out = luaL_checkudata(L, 2, FC_BUFFER_BOX);
+    fc_buffer *out = luaL_checkudata(L, 2, FC_SCRATCH_BOX);
     lua_settop(L, 2);
     fc_buffer_clear(out);
     encode_value(L, 1, out, NULL, 0);
