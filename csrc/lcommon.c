@@ -54,10 +54,15 @@ static int scratch_close (lua_State *L) {
   return 0;
 }
 
-fc_buffer *fc_new_scratch (lua_State *L) {
+fc_buffer *fc_new_buffer (lua_State *L) {
   fc_buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
   *b = (fc_buffer){0};
   luaL_setmetatable(L, FC_SCRATCH_BOX);
+  return b;
+}
+
+fc_buffer *fc_new_scratch (lua_State *L) {
+  fc_buffer *b = fc_new_buffer(L);
   lua_toclose(L, -1);
   return b;
 }

@@ -45,7 +45,9 @@ fc_fd_box *fc_new_fd (lua_State *L);
 /* An open descriptor's box; raises for a closed one. */
 fc_fd_box *fc_check_fd (lua_State *L, int argument);
 
-/* An empty buffer on the stack that is freed whatever happens. */
+/* An empty buffer on the stack. */
+fc_buffer *fc_new_buffer (lua_State *L);
+/* The same, freed at the end of the function whatever happens. */
 fc_buffer *fc_new_scratch (lua_State *L);
 /* Make its metatable. */
 void fc_open_scratch (lua_State *L);

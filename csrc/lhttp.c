@@ -105,22 +105,40 @@ Send. The request's key fires when the reply is there, or it failed.
 @function request:start
 @string method "GET", "PUT", …
 @string path begins with a slash
-@string[opt] body JSON text
+@tparam[opt] string|buffer body JSON text; that of a buffer of `json.buffer` is taken out of it
 @treturn[1] boolean true
 @return[2] nil
 @return[2] err
 */
 static int request_start (lua_State *L) {
   fc_http_request *q = check_request(L);
-  size_t length = 0;
+  fc_buffer copy = {0}, *body = lua_touserdata(L, 4) ? luaL_checkudata(L, 4, FC_SCRATCH_BOX) : NULL;
+  size_t length;
   const char *method = luaL_checkstring(L, 2);
   const char *path = luaL_checkstring(L, 3);
-  const char *body = luaL_optlstring(L, 4, NULL, &length);
+  const char *text = body ? NULL : luaL_optlstring(L, 4, NULL, &length);
   luaL_argcheck(L, q->state != FC_HTTP_RUNNING, 1, "this request is running");
   luaL_argcheck(L, method[0] && !method[strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")], 2, "capital letters expected");
   luaL_argcheck(L, path[0] == '/', 3, "must begin with a slash");
   fc_error err;
-  return fc_result(L, fc_http_request_start(q, method, path, body, length, &err), &err);
+  if (text)
+    body = &copy;
+  if (text && fc_buffer_append(body, text, length) < 0)
+    return fc_error_memory(&err), fc_fail(L, &err);
+  int rc = fc_http_request_start(q, method, path, body, &err);
+  fc_buffer_free(&copy);   /* what it had before */
+  return fc_result(L, rc, &err);
+}
+
+/***
+What it was last given to send.
+@function request:body
+@treturn string
+*/
+static int request_body (lua_State *L) {
+  const fc_buffer *body = &check_request(L)->body;
+  lua_pushlstring(L, fc_buffer_bytes(body), body->length);
+  return 1;
 }
 
 /***
@@ -183,7 +201,8 @@ LUAMOD_API __attribute__ ((visibility("default"))) int luaopen_firecracker_core_
   static const luaL_Reg client[] = {{"__gc", client_close}, {"__close", client_close}, {NULL, NULL}};
   static const luaL_Reg request_methods[] = {{"start", request_start},   {"key", request_key},
                                              {"result", request_result}, {"cancel", request_cancel},
-                                             {"close", request_close},   {NULL, NULL}};
+                                             {"close", request_close},   {"body", request_body},
+                                             {NULL, NULL}};
   static const luaL_Reg request[] = {{"__gc", request_close}, {"__close", request_close}, {NULL, NULL}};
   luaL_checkversion(L);
   fc_new_metatable(L, ENGINE_BOX, none, engine);

@@ -1,6 +1,7 @@
 /* ljson: core.json, Lua values to JSON text and back, with cJSON.
  *
- * Numbers go out raw (cJSON prints 2^53-1 and 0.1 + 0.2 wrongly); integers come in from the double when that is exact.
+ * Values are written without a tree of cJSON's, which costs more than the text; it escapes, and it reads.
+ * It would print 2^53-1 and 0.1 + 0.2 wrongly; integers come in from the double when that is exact.
  * {} is an object; json.array marks a list, and what came in as an array is marked, so that round trips
  * hold. json.null is the null light userdata. */
 #include "lcommon.h"
@@ -11,6 +12,7 @@
 #include <cjson/cJSON.h>
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,20 +27,20 @@ JSON.
 @submodule firecracker.core
 */
 
-enum { DEPTH_LIMIT = 200, LONG_TEXT = 256 };   /* bytes */
+enum { DEPTH_LIMIT = 200 };
 
 #define EXACT_LIMIT 9007199254740992.0   /* 2^53: from here on a double may stand for another integer */
 
 /* A tree and a text that are freed whatever happens. */
 typedef struct {
   cJSON *tree;
-  char *text;
+  fc_buffer text;
   bool in_use;
 } json_scratch;
 
 static void scratch_free (json_scratch *s) {
   cJSON_Delete(s->tree);
-  cJSON_free(s->text);
+  fc_buffer_free(&s->text);
   *s = (json_scratch){0};
 }
 
@@ -91,7 +93,9 @@ static void add_path (luaL_Buffer *b, const path *p) {
 
 static int encode_error (lua_State *L, const path *p, const char *what) {
   luaL_Buffer b;
-  scratch_free(lua_touserdata(L, 2));
+  json_scratch *s = luaL_testudata(L, 2, TREE_BOX);
+  if (s)
+    scratch_free(s);
   luaL_buffinit(L, &b);
   luaL_addstring(&b, "json: value");
   add_path(&b, p);
@@ -104,95 +108,85 @@ static int encode_error (lua_State *L, const path *p, const char *what) {
   return lua_error(L);
 }
 
-static cJSON *check_memory (lua_State *L, cJSON *item) {
-  if (!item)
+static char *reserve (lua_State *L, fc_buffer *out, size_t room) {
+  char *to = fc_buffer_reserve(out, room);
+  if (!to)
     luaL_error(L, "json: out of memory");
-  return item;
+  return to;
 }
 
-static cJSON *encode_value (lua_State *L, int index, cJSON *parent, const path *p, int depth);
-
-/* Add to the parent at once, so that the scratch box owns it. The key stands on the Lua stack. */
-static cJSON *attach (lua_State *L, cJSON *parent, const path *p, cJSON *item) {
-  check_memory(L, item);
-  if (!parent)
-    return item;
-  if (p->key ? cJSON_AddItemToObject(parent, p->key, item) : cJSON_AddItemToArray(parent, item))
-    return item;
-  cJSON_Delete(item);
-  return check_memory(L, NULL);
+static void put (lua_State *L, fc_buffer *out, const char *bytes, size_t n) {
+  memcpy(reserve(L, out, n), bytes, n);
+  fc_buffer_commit(out, n);
 }
 
-static const char *check_text (lua_State *L, int index, const path *p) {
-  size_t length;
-  const char *text = lua_tolstring(L, index, &length);
+static void check_text (lua_State *L, const char *text, size_t length, const path *p) {
   if (strlen(text) != length)
     encode_error(L, p, "a string with a NUL byte cannot be sent");
-  return text;
 }
 
-/* Whether a text needs no escape. Eight bytes at a time: a byte below 32, or one that is 0 after an exclusive or with a
- * quote or a backslash, borrows from its top bit. */
+/* Whether a text needs no escape. The compiler makes vectors of a block. */
 static bool is_plain (const char *text, size_t length) {
-  const uint64_t ones = UINT64_MAX / 255, tops = ones * 128;
-  uint64_t word, quote, slash;
-  size_t i = 0;
-  for (; i + sizeof word <= length; i += sizeof word) {
-    memcpy(&word, text + i, sizeof word);
-    quote = word ^ (ones * '"');
-    slash = word ^ (ones * '\\');
-    if ((((word - ones * ' ') & ~word) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & tops)
-      return false;
-  }
-  for (; i < length; i++)
-    if ((unsigned char)text[i] < ' ' || text[i] == '"' || text[i] == '\\')
-      return false;
-  return true;
+  enum { BLOCK = 64 };
+  const unsigned char *at = (const unsigned char *)text;
+  unsigned char odd = 0;
+  for (; length >= BLOCK && !odd; at += BLOCK, length -= BLOCK)
+    for (int i = 0; i < BLOCK; i++)
+      odd |= (at[i] < ' ') | (at[i] == '"') | (at[i] == '\\');
+  for (; length > 0 && !odd; at++, length--)
+    odd = (*at < ' ') | (*at == '"') | (*at == '\\');
+  return !odd;
 }
 
-/* A text. A long one that needs no escape goes out as it is: cJSON looks at each byte twice. */
-static cJSON *encode_string (lua_State *L, int index, const path *p) {
-  const char *text = check_text(L, index, p);
-  size_t length = lua_rawlen(L, index);
-  if (length < LONG_TEXT || !is_plain(text, length))
-    return cJSON_CreateString(text);
-  cJSON *item = cJSON_CreateNull();
-  char *quoted = item ? cJSON_malloc(length + 3) : NULL;
-  if (!quoted) {
-    cJSON_Delete(item);
-    return NULL;
+/* cJSON escapes; what needs no escape goes out as it is: cJSON looks at each byte twice. */
+static void encode_text (lua_State *L, const char *text, size_t length, fc_buffer *out) {
+  enum { LONGEST = 6, MORE = 8 };   /* \u001f; quotes, its NUL, and what cJSON wants beyond */
+  if (is_plain(text, length)) {
+    char *to = reserve(L, out, length + 2);
+    to[0] = to[length + 1] = '"';
+    memcpy(to + 1, text, length);
+    fc_buffer_commit(out, length + 2);
+    return;
   }
-  quoted[0] = quoted[length + 1] = '"';
-  memcpy(quoted + 1, text, length);
-  quoted[length + 2] = '\0';
-  item->type = cJSON_Raw;
-  item->valuestring = quoted;
-  return item;
+  cJSON item = {.type = cJSON_String, .valuestring = (char *)text};
+  size_t room = length * LONGEST + MORE;
+  char *to = reserve(L, out, room);
+  if (room > INT_MAX || !cJSON_PrintPreallocated(&item, to, (int)room, 0))
+    luaL_error(L, "json: out of memory");
+  fc_buffer_commit(out, strlen(to));
 }
 
-static cJSON *encode_number (lua_State *L, int index, const path *p) {
+static void encode_string (lua_State *L, int index, fc_buffer *out, const path *p) {
+  size_t length;
+  const char *text = lua_tolstring(L, index, &length);
+  check_text(L, text, length, p);
+  encode_text(L, text, length, out);
+}
+
+static void encode_number (lua_State *L, int index, fc_buffer *out, const path *p) {
   char text[32];
   int exact;
   lua_Integer integer = lua_tointegerx(L, index, &exact);   /* 256.0 is an integer for the VMM */
+  lua_Number number = lua_tonumber(L, index);
   if (exact) {
     snprintf(text, sizeof text, "%" PRId64, (int64_t)integer);
-    return cJSON_CreateRaw(text);
+  } else {
+    if (!isfinite(number))
+      encode_error(L, p, "a number that is not finite cannot be sent");
+    snprintf(text, sizeof text, "%.15g", number);
+    if (strtod(text, NULL) != number)   /* cJSON would drop the last digits */
+      snprintf(text, sizeof text, "%.17g", number);
+    char *comma = strchr(text, ',');   /* the host's locale */
+    if (comma)
+      *comma = '.';
   }
-  lua_Number number = lua_tonumber(L, index);
-  if (!isfinite(number))
-    encode_error(L, p, "a number that is not finite cannot be sent");
-  snprintf(text, sizeof text, "%.15g", number);
-  if (strtod(text, NULL) != number)   /* cJSON would drop the last digits */
-    snprintf(text, sizeof text, "%.17g", number);
-  char *comma = strchr(text, ',');   /* the host's locale */
-  if (comma)
-    *comma = '.';
-  return cJSON_CreateRaw(text);
+  put(L, out, text, strlen(text));
 }
 
-/* Length of a list; -1 for an object. Raises for a table that is neither. */
-static lua_Integer list_length (lua_State *L, int index, const path *p) {
-  lua_Integer count = 0, strings = 0, n = (lua_Integer)lua_rawlen(L, index);
+/* Length of a list; -1 for an object, and how many members it has. Raises for a table that is neither. */
+static lua_Integer list_length (lua_State *L, int index, size_t *members, const path *p) {
+  lua_Integer count = 0, n = (lua_Integer)lua_rawlen(L, index);
+  size_t strings = 0;
   int top = lua_gettop(L);
   bool marked = luaL_getmetafield(L, index, "__name") == LUA_TSTRING && strcmp(lua_tostring(L, -1), ARRAY_BOX) == 0;
   lua_settop(L, top);
@@ -208,6 +202,7 @@ static lua_Integer list_length (lua_State *L, int index, const path *p) {
     encode_error(L, p, "a table that is both a list and an object cannot be sent");
   if (count != n)
     encode_error(L, p, "a list with holes cannot be sent");
+  *members = strings;
   return n > 0 || marked ? n : -1;
 }
 
@@ -215,61 +210,82 @@ static int compare_keys (const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static void encode_value (lua_State *L, int index, fc_buffer *out, const path *p, int depth);
+
 /* Keys in sorted order, so that the same table gives the same text. */
-static void encode_object (lua_State *L, int index, cJSON *object, const path *p, int depth) {
-  size_t count = 0;
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
-    count++;
-  const char **keys = lua_newuserdatauv(L, (count + 1) * sizeof *keys, 0);
+static void encode_object (lua_State *L, int index, size_t count, fc_buffer *out, const path *p, int depth) {
+  enum { FEW = 16 };
+  const char *few[FEW], **keys = few;
   size_t at = 0;
-  for (lua_pushnil(L); lua_next(L, index) && at < count; lua_pop(L, 1))
-    keys[at++] = check_text(L, -2, p);   /* the table keeps the string */
+  int top = lua_gettop(L);
+  if (count > FEW)
+    keys = lua_newuserdatauv(L, count * sizeof *keys, 0);
+  for (lua_pushnil(L); lua_next(L, index) && at < count; lua_pop(L, 1)) {
+    size_t length;
+    keys[at] = lua_tolstring(L, -2, &length);   /* the table keeps the string */
+    check_text(L, keys[at++], length, p);
+  }
   qsort(keys, count, sizeof *keys, compare_keys);
   for (size_t i = 0; i < count; i++) {
     path here = {p, keys[i], 0};
+    if (i > 0)
+      put(L, out, ",", 1);
+    encode_text(L, keys[i], strlen(keys[i]), out);
+    put(L, out, ":", 1);
     lua_getfield(L, index, keys[i]);
-    encode_value(L, lua_gettop(L), object, &here, depth + 1);
+    encode_value(L, lua_gettop(L), out, &here, depth + 1);
     lua_pop(L, 1);
   }
-  lua_pop(L, 1);
+  lua_settop(L, top);
 }
 
-static cJSON *encode_table (lua_State *L, int index, cJSON *parent, const path *p, int depth) {
+static void encode_list (lua_State *L, int index, lua_Integer n, fc_buffer *out, const path *p, int depth) {
+  for (lua_Integer i = 1; i <= n; i++) {
+    path here = {p, NULL, i};
+    if (i > 1)
+      put(L, out, ",", 1);
+    lua_rawgeti(L, index, i);
+    encode_value(L, lua_gettop(L), out, &here, depth + 1);
+    lua_pop(L, 1);
+  }
+}
+
+static void encode_table (lua_State *L, int index, fc_buffer *out, const path *p, int depth) {
+  size_t members;
   if (depth > DEPTH_LIMIT)
     encode_error(L, p, "tables nested too deeply, or a table inside itself");
   luaL_checkstack(L, 8, "json");
-  lua_Integer n = list_length(L, index, p);
-  cJSON *item = attach(L, parent, p, n < 0 ? cJSON_CreateObject() : cJSON_CreateArray());
-  if (!parent)   /* the root: the scratch box, in the slot below, owns it from here */
-    ((json_scratch *)lua_touserdata(L, 2))->tree = item;
+  lua_Integer n = list_length(L, index, &members, p);
+  put(L, out, n < 0 ? "{" : "[", 1);
   if (n < 0)
-    encode_object(L, index, item, p, depth);
-  for (lua_Integer i = 1; i <= n; i++) {
-    path here = {p, NULL, i};
-    lua_rawgeti(L, index, i);
-    encode_value(L, lua_gettop(L), item, &here, depth + 1);
-    lua_pop(L, 1);
-  }
-  return item;
+    encode_object(L, index, members, out, p, depth);
+  else
+    encode_list(L, index, n, out, p, depth);
+  put(L, out, n < 0 ? "}" : "]", 1);
 }
 
-static cJSON *encode_value (lua_State *L, int index, cJSON *parent, const path *p, int depth) {
+static void encode_value (lua_State *L, int index, fc_buffer *out, const path *p, int depth) {
   switch (lua_type(L, index)) {
     case LUA_TTABLE:
-      return encode_table(L, index, parent, p, depth);
+      encode_table(L, index, out, p, depth);
+      return;
     case LUA_TSTRING:
-      return attach(L, parent, p, encode_string(L, index, p));
+      encode_string(L, index, out, p);
+      return;
     case LUA_TNUMBER:
-      return attach(L, parent, p, encode_number(L, index, p));
+      encode_number(L, index, out, p);
+      return;
     case LUA_TBOOLEAN:
-      return attach(L, parent, p, cJSON_CreateBool(lua_toboolean(L, index)));
+      lua_toboolean(L, index) ? put(L, out, "true", 4) : put(L, out, "false", 5);
+      return;
     case LUA_TLIGHTUSERDATA:
-      if (lua_touserdata(L, index) == NULL)
-        return attach(L, parent, p, cJSON_CreateNull());
+      if (lua_touserdata(L, index) == NULL) {
+        put(L, out, "null", 4);
+        return;
+      }
       /* fall through */
     default:
       encode_error(L, p, lua_pushfstring(L, "a %s cannot be sent", luaL_typename(L, index)));
-      return NULL;
   }
 }
 
@@ -278,54 +294,76 @@ JSON text of a value. Keys are sorted; a float without a fraction is written as 
 table is an object unless marked by `json.array`. Raises, naming the place, for what JSON cannot hold.
 @function json.encode
 @param value table, string, number, boolean or json.null
-@treturn string
+@tparam[opt] buffer buffer of `json.buffer`, to hold the text in the place of what it held
+@treturn string|buffer
 */
 static int json_encode (lua_State *L) {
   luaL_checkany(L, 1);
+  if (!lua_isnoneornil(L, 2)) {
+    fc_buffer *out = luaL_checkudata(L, 2, FC_SCRATCH_BOX);
+    lua_settop(L, 2);
+    fc_buffer_clear(out);
+    encode_value(L, 1, out, NULL, 0);
+    return 1;
+  }
   lua_settop(L, 1);
   json_scratch *s = take_scratch(L);   /* slot 2 */
-  cJSON *root = encode_value(L, 1, NULL, NULL, 0);
-  s->tree = root;
-  s->text = cJSON_PrintUnformatted(root);
-  if (!s->text)
-    return luaL_error(L, "json: out of memory");
-  lua_pushstring(L, s->text);
+  encode_value(L, 1, &s->text, NULL, 0);
+  lua_pushlstring(L, fc_buffer_bytes(&s->text), s->text.length);
   scratch_free(s);
+  return 1;
+}
+
+/***
+A buffer for the text of a value that is sent: what `json.encode` writes, a request takes over without a copy.
+@function json.buffer
+@treturn buffer
+*/
+static int json_buffer (lua_State *L) {
+  fc_new_buffer(L);
   return 1;
 }
 
 /* ---- JSON to Lua ---- */
 
 static void push_value (lua_State *L, const cJSON *item, bool keep_null) {
+  lua_Integer i = 0;
+  double number = item->valuedouble;
   luaL_checkstack(L, 6, "json");
-  if (cJSON_IsArray(item)) {
-    lua_Integer i = 0;
-    lua_createtable(L, cJSON_GetArraySize(item), 0);
-    luaL_setmetatable(L, ARRAY_BOX);
-    for (const cJSON *at = item->child; at; at = at->next) {
-      push_value(L, at, keep_null);   /* its own nulls stay: a list has no holes */
-      lua_rawseti(L, -2, ++i);
-    }
-  } else if (cJSON_IsObject(item)) {
-    lua_createtable(L, 0, cJSON_GetArraySize(item));
-    for (const cJSON *at = item->child; at; at = at->next) {
-      if (cJSON_IsNull(at) && !keep_null)
-        continue;
-      push_value(L, at, keep_null);
-      lua_setfield(L, -2, at->string);
-    }
-  } else if (cJSON_IsString(item)) {
-    lua_pushstring(L, item->valuestring);
-  } else if (cJSON_IsNumber(item)) {
-    double number = item->valuedouble;
-    if (number > -EXACT_LIMIT && number < EXACT_LIMIT && floor(number) == number)
-      lua_pushinteger(L, (lua_Integer)number);
-    else
-      lua_pushnumber(L, number);
-  } else if (cJSON_IsBool(item)) {
-    lua_pushboolean(L, cJSON_IsTrue(item));
-  } else {
-    lua_pushlightuserdata(L, NULL);
+  switch (item->type) {
+    case cJSON_Array:
+      lua_createtable(L, cJSON_GetArraySize(item), 0);
+      luaL_setmetatable(L, ARRAY_BOX);
+      for (const cJSON *at = item->child; at; at = at->next) {
+        push_value(L, at, keep_null);   /* its own nulls stay: a list has no holes */
+        lua_rawseti(L, -2, ++i);
+      }
+      return;
+    case cJSON_Object:
+      lua_createtable(L, 0, cJSON_GetArraySize(item));
+      for (const cJSON *at = item->child; at; at = at->next) {
+        if (at->type == cJSON_NULL && !keep_null)
+          continue;
+        lua_pushstring(L, at->string);
+        push_value(L, at, keep_null);
+        lua_rawset(L, -3);
+      }
+      return;
+    case cJSON_String:
+      lua_pushstring(L, item->valuestring);
+      return;
+    case cJSON_Number:
+      if (number > -EXACT_LIMIT && number < EXACT_LIMIT && floor(number) == number)
+        lua_pushinteger(L, (lua_Integer)number);
+      else
+        lua_pushnumber(L, number);
+      return;
+    case cJSON_True:
+    case cJSON_False:
+      lua_pushboolean(L, item->type == cJSON_True);
+      return;
+    default:
+      lua_pushlightuserdata(L, NULL);
   }
 }
 
@@ -401,7 +439,7 @@ static int json_array (lua_State *L) {
 
 int fc_open_json (lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"encode", json_encode}, {"decode", json_decode}, {"array", json_array}, {NULL, NULL}};
+      {"encode", json_encode}, {"buffer", json_buffer}, {"decode", json_decode}, {"array", json_array}, {NULL, NULL}};
   static const luaL_Reg scratch[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};
   luaL_newmetatable(L, TREE_BOX);
   luaL_setfuncs(L, scratch, 0);

@@ -29,11 +29,20 @@ fc_reactor_box *fc_reactor_of (lua_State *L) {
   return box;
 }
 
+/* Push the key of what has fired first, if anything has; returns how many. */
+static int push_first (lua_State *L, const fc_reactor *reactor) {
+  int64_t key = fc_reactor_first(reactor);
+  if (key != 0)
+    lua_pushinteger(L, key);
+  return key != 0;
+}
+
 /***
 Wait until something happens or the deadline comes, and dispatch it.
 @function reactor:step
 @number[opt] deadline a time of core.now(); absent: no end
 @treturn[1] bool true; false when a signal interrupted the wait
+@treturn[1] ?integer the key of what has fired first, which stays there
 @return[2] nil
 @return[2] err
 @see epoll_pwait2(2)
@@ -46,33 +55,22 @@ static int reactor_step (lua_State *L) {
   if (rc < 0)
     return fc_fail(L, &err);
   lua_pushboolean(L, rc == FC_STEP_DONE);
-  return 1;
-}
-
-/***
-Look at the key of what has fired first; it stays there.
-@function reactor:first
-@treturn ?integer the key; nil when nothing has fired
-*/
-static int reactor_first (lua_State *L) {
-  int64_t key = fc_reactor_first(&fc_check_reactor(L, 1)->reactor);
-  if (key == 0)
-    return 0;
-  lua_pushinteger(L, key);
-  return 1;
+  return 1 + push_first(L, &box->reactor);
 }
 
 /***
 Take the key of what has fired first.
 @function reactor:fired
 @treturn ?integer the key; nil when nothing (more) has fired
+@treturn ?integer the key behind it, which stays there
 */
 static int reactor_fired (lua_State *L) {
-  int64_t key = fc_reactor_fired(&fc_check_reactor(L, 1)->reactor);
+  fc_reactor *reactor = &fc_check_reactor(L, 1)->reactor;
+  int64_t key = fc_reactor_fired(reactor);
   if (key == 0)
     return 0;
   lua_pushinteger(L, key);
-  return 1;
+  return 1 + push_first(L, reactor);
 }
 
 /***
@@ -253,9 +251,8 @@ static void make_reactor (lua_State *L) {
 
 int fc_open_reactor (lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"step", reactor_step},       {"first", reactor_first}, {"fired", reactor_fired}, {"pollfd", reactor_pollfd},
-      {"timeout", reactor_timeout}, {"state", reactor_state}, {"timer", reactor_timer},
-      {"ours", reactor_ours},       {NULL, NULL}};
+      {"step", reactor_step},   {"fired", reactor_fired}, {"pollfd", reactor_pollfd}, {"timeout", reactor_timeout},
+      {"state", reactor_state}, {"timer", reactor_timer}, {"ours", reactor_ours},     {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", reactor_gc}, {"__tostring", reactor_tostring}, {NULL, NULL}};
   static const luaL_Reg timer_methods[] = {
       {"arm", timer_arm}, {"disarm", timer_disarm}, {"key", timer_key}, {"close", timer_close}, {NULL, NULL}};

@@ -18,7 +18,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { REPLY_LIMIT = 64 * 1024 * 1024, EXPECT_LENGTH = 1024 };   /* of a shorter body libcurl sends no "Expect:" */
+/* Of a body shorter than EXPECT_LENGTH libcurl sends no "Expect:". */
+enum { REPLY_LIMIT = 64 * 1024 * 1024, URL_LIMIT = 2048, EXPECT_LENGTH = 1024 };
 
 struct fc_http_socket {
   fc_source source;
@@ -317,10 +318,13 @@ void fc_http_client_close (fc_http_client *c) {
 /* ---- request ---- */
 
 int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) {
-  *q = (fc_http_request){.directory_fd = -1};
-  q->easy = curl_easy_init();
-  if (!q->easy)
+  *q = (fc_http_request){.directory_fd = -1, .easy = curl_easy_init(), .parsed = curl_url()};
+  if (!q->easy || !q->parsed) {
+    curl_easy_cleanup(q->easy);
+    curl_url_cleanup(q->parsed);
+    *q = (fc_http_request){.directory_fd = -1};
     return fc_error_memory(err);
+  }
   curl_easy_setopt(q->easy, CURLOPT_PRIVATE, q);
   curl_easy_setopt(q->easy, CURLOPT_UNIX_SOCKET_PATH, c->host);   /* any name: open_socket puts the real one */
   curl_easy_setopt(q->easy, CURLOPT_NOSIGNAL, 1L);
@@ -342,18 +346,44 @@ int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) 
   return 0;
 }
 
-int fc_http_request_start (fc_http_request *q, const char *method, const char *path, const char *body,
-                           size_t length, fc_error *err) {
-  char url[2048];
-  fc_http_engine *e = q->client->engine;
-  if (fc_reactor_check_ours(q->client->engine->reactor, err) < 0)
-    return -1;
-  if (snprintf(url, sizeof url, "%s%s", q->client->host, path) >= (int)sizeof url)
+static void take_body (fc_http_request *q, fc_buffer *body) {
+  fc_buffer had = q->body;
+  fc_buffer_clear(&had);
+  if (body) {
+    q->body = *body;
+    *body = had;
+  } else {
+    q->body = had;
+  }
+}
+
+/* The URL too as it was: for older libcurls, which take it for another try, and for one that does not parse. */
+static int set_url (fc_http_request *q, const char *path, fc_error *err) {
+  const char *host = q->client->host;
+  size_t before = strlen(host), after = strlen(path);
+  if (before + after >= URL_LIMIT)
     return fc_error_set(err, "http", ENAMETOOLONG, "request path too long: %.80s…", path);
-  fc_buffer_clear(&q->body);
-  fc_buffer_clear(&q->reply);
-  if (body && fc_buffer_append(&q->body, body, length) < 0)
+  if (q->url.length == before + after + 1 && memcmp(fc_buffer_bytes(&q->url) + before, path, after) == 0)
+    return 0;
+  fc_buffer_clear(&q->url);
+  if (fc_buffer_append(&q->url, host, before) < 0 || fc_buffer_append(&q->url, path, after + 1) < 0 ||
+      curl_easy_setopt(q->easy, CURLOPT_URL, fc_buffer_bytes(&q->url)) != CURLE_OK) {
+    fc_buffer_clear(&q->url);
     return fc_error_memory(err);
+  }
+  CURLUcode rc = curl_url_set(q->parsed, CURLUPART_URL, fc_buffer_bytes(&q->url), 0);
+  curl_easy_setopt(q->easy, CURLOPT_CURLU, rc == CURLUE_OK ? q->parsed : NULL);
+  return 0;
+}
+
+int fc_http_request_start (fc_http_request *q, const char *method, const char *path, fc_buffer *body, fc_error *err) {
+  fc_http_engine *e = q->client->engine;
+  take_body(q, body);
+  if (fc_reactor_check_ours(e->reactor, err) < 0)
+    return -1;
+  if (set_url(q, path, err) < 0)
+    return -1;
+  fc_buffer_clear(&q->reply);
   q->too_large = q->headers_ended = q->unwatched = false;
   q->status = 0;
   q->os_errno = 0;
@@ -362,19 +392,18 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   struct curl_slist *headers = e->headers;
   if (!body)
     headers = headers->next->next;   /* each costs libcurl a pass */
-  else if (length < EXPECT_LENGTH)
+  else if (q->body.length < EXPECT_LENGTH)
     headers = headers->next;
   curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, headers);
   curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, 0L);
   if (body) {
     rc = curl_easy_setopt(q->easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
+    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body.length);
     curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, fc_buffer_bytes(&q->body));
   } else {
     rc = curl_easy_setopt(q->easy, CURLOPT_HTTPGET, 1L);
   }
-  if (rc != CURLE_OK || curl_easy_setopt(q->easy, CURLOPT_CUSTOMREQUEST, method) != CURLE_OK ||
-      curl_easy_setopt(q->easy, CURLOPT_URL, url) != CURLE_OK)
+  if (rc != CURLE_OK || curl_easy_setopt(q->easy, CURLOPT_CUSTOMREQUEST, method) != CURLE_OK)
     return fc_error_memory(err);
   CURLMcode mc = curl_multi_add_handle(e->multi, q->easy);
   if (mc != CURLM_OK)
@@ -416,12 +445,14 @@ void fc_http_request_close (fc_http_request *q) {
     return;
   fc_http_request_cancel(q);
   curl_easy_cleanup(q->easy);
+  curl_url_cleanup(q->parsed);
   fc_wake_close(c->engine->reactor, &q->wake);
   for (fc_http_request **at = &c->requests; *at; at = &(*at)->next)
     if (*at == q) {
       *at = q->next;
       break;
     }
+  fc_buffer_free(&q->url);
   fc_buffer_free(&q->body);
   fc_buffer_free(&q->reply);
   *q = (fc_http_request){.directory_fd = -1};

@@ -46,6 +46,8 @@ struct fc_http_request {
   fc_http_client *client;        /* NULL: closed */
   fc_http_request *next;
   CURL *easy;
+  CURLU *parsed;                 /* the URL, as libcurl would parse and print it anew for each request */
+  fc_buffer url;                 /* with its NUL */
   fc_wake wake;
   enum fc_http_state state;
   int directory_fd;              /* way to a path too long for sockaddr_un while connecting; -1 */
@@ -71,9 +73,9 @@ void fc_http_client_close (fc_http_client *c);
 
 int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err);
 void fc_http_request_close (fc_http_request *q);
-/* Send `method path` with `body` (NULL: none). The strings are copied. */
-int fc_http_request_start (fc_http_request *q, const char *method, const char *path, const char *body,
-                           size_t length, fc_error *err);
+/* Send `method path` with `body` (NULL: none). The strings are copied; the body's bytes are taken, and it gets the memory of
+ * the last one's. */
+int fc_http_request_start (fc_http_request *q, const char *method, const char *path, fc_buffer *body, fc_error *err);
 /* Give up a running request; its connection is closed. */
 void fc_http_request_cancel (fc_http_request *q);
 /* After DONE: 0 when a reply with a status came, else -1 and err ("http", errnum when connecting failed). */

@@ -158,10 +158,18 @@ local ENTRIES <const> = {
       slave:close()
     end
   end },
-  { "encoding JSON", { c = 20, lua = 4 }, function ()
+  { "encoding JSON", { c = 3, lua = 3 }, function ()
     local json = require "firecracker.core".json
-    local value = { name = ("x"):rep(300), short = "y", list = { 1, 2.5, true, json.null, json.array() }, nested = { { a = {} } } }
-    return function () assert(json.encode(value)) end
+    local value = { name = ("x"):rep(600), short = "y", escaped = ("\n"):rep(600), list = { 1, 2.5, true, json.null, json.array() },
+                    nested = { { a = {} } } }
+    for i = 1, 20 do
+      value["key" .. i] = i
+    end
+    return function ()
+      assert(json.encode(value))
+      local buffer <close> = json.buffer()
+      assert(json.encode(value, buffer) == buffer)
+    end
   end },
   { "decoding JSON", { c = 15, lua = 10 }, function ()
     local json = require "firecracker.core".json

@@ -58,6 +58,23 @@ describe("http", function ()
     end)
   end)
 
+  it("takes the text of a buffer out of it, and shows what it sent", function ()
+    server({ { text = reply(200, "x") } }, function (s)
+      local _, request = new(s.path)
+      local buffer <close> = core.json.buffer()
+      for _, value in ipairs { { a = ("x"):rep(3000) }, { b = 1 }, { c = {} } } do
+        ask(request, "PUT", "/", core.json.encode(value, buffer))
+        assert.equal(core.json.encode(value), request:body())
+      end
+      ask(request, "PUT", "/", buffer)
+      assert.equal("", request:body())
+      ask(request, "GET", "/")
+      assert.same({ 'request 1 PUT / HTTP/1.1 localhost {"b":1}', 'request 1 PUT / HTTP/1.1 localhost {"c":{}}',
+        "request 1 PUT / HTTP/1.1 localhost ", "request 1 GET / HTTP/1.1 localhost " }, { table.unpack(s:log(), 4, 7) })
+      assert.has_error(function () request:start("PUT", "/", {}) end, "bad argument #3 to 'start' (string expected, got table)")
+    end)
+  end)
+
   it("keeps one connection for many requests, of one handle and of several in turn", function ()
     server({ { text = reply(200, "x") } }, function (s)
       local client, first = new(s.path)
@@ -494,6 +511,20 @@ describe("http", function ()
         local _, request = new(s.path)
         assert(request:start("GET", "/"))
         assert.has_error(function () request:start("GET", "/") end, "calling 'start' on bad self (this request is running)")
+      end)
+    end)
+
+    it("harms no request behind it", function ()
+      server({ { text = reply(200, "x") } }, function (s)
+        local _, request = new(s.path)
+        for _, path in ipairs { "/1", "/1", "/2", "/1" } do
+          assert.is_nil((ask(request, "GET", "/a b")))
+          assert.is_nil((request:start("GET", "/" .. ("x"):rep(3000))))
+          assert.equal(200, (ask(request, "GET", path)))
+          assert.equal(200, (ask(request, "GET", path)))
+        end
+        assert.equal(6, s:count "^request 1 GET /1 ")
+        assert.equal(2, s:count "^request 1 GET /2 ")
       end)
     end)
 

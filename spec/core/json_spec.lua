@@ -106,6 +106,15 @@ describe("json", function ()
       assert.equal('{"a":1}', json.encode(touchy))
     end)
 
+    it("writes into a buffer, in the place of what it holds", function ()
+      local buffer <close> = json.buffer()
+      assert.equal(buffer, json.encode({ a = ("x"):rep(5000) }, buffer))
+      assert.error_matches(function () json.encode({ "a", print }, buffer) end, "a function cannot be sent")
+      assert.equal(buffer, json.encode({ b = 1 }, buffer))
+      assert.has_error(function () json.encode(1, {}) end,
+        "bad argument #2 to 'encode' (firecracker.buffer expected, got table)")
+    end)
+
     it("wants a value", function ()
       assert.error_matches(function () json.encode() end, "bad argument #1 to 'encode' %(value expected%)")
     end)

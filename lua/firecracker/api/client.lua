@@ -11,6 +11,8 @@ local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
 local phases = require "firecracker.api.phases"
 
+local now <const>, encode <const> = core.now, core.json.encode
+
 local client = {}
 
 local methods = {}
@@ -37,18 +39,18 @@ function client.new (path, options)
   return setmetatable({
     path = path,
     timeout = options.timeout or 60,
-    log = options.log,
+    log = options.log or false,   -- what is false is found here, what is nil only after the methods
     trace = options.trace,
     gone = options.gone,
-    hangs = options.hangs,
+    hangs = options.hangs or false,
     release = options.release,
-    state = options.state,
+    state = options.state or false,
     moved = options.moved,
     who = options.who,
-    starting = options.starting,
-    idle = {},      -- requests to be used again, each as `take` returns it
-    running = {},   -- those in use, as a set
-    made = 0,       -- requests in all
+    starting = options.starting or false,
+    closed = false,
+    uses = {},      -- its requests, each as `take` returns it
+    idle = {},      -- those to be used again
   }, metatable)
 end
 
@@ -71,13 +73,15 @@ end
 local use_metatable = {
   __close = function (use)
     local self = use.client
-    self.running[use] = nil
     if not self.closed then
       if use.pending then
         use.request:cancel()
       end
-      self.idle[#self.idle + 1] = use
-      loop.fire(self.idle)
+      local idle = self.idle
+      idle[#idle + 1] = use
+      if #self.uses >= CONNECTIONS then   -- else nobody waits
+        loop.fire(idle)
+      end
     end
   end,
 }
@@ -87,82 +91,86 @@ local function add_request (self)
     local http = require "firecracker.core.http"
     self.core = assert(http.client(core.reactor(), self.path))
   end
-  self.made = self.made + 1
   local request = assert(self.core:request())
-  return setmetatable({ client = self, request = request, key = request:key() }, use_metatable)
-end
-
--- A request of the pool, waiting for one while all are in use.
-local function take (self, deadline)
-  while #self.idle == 0 and self.made >= CONNECTIONS do
-    if not loop.park(deadline, self.idle) or self.closed then
-      return nil
-    end
-  end
-  local use = table.remove(self.idle) or add_request(self)
-  self.running[use] = true
+  local use = setmetatable({ client = self, request = request, key = request:key(), text = core.json.buffer(), pending = false },
+    use_metatable)
+  self.uses[#self.uses + 1] = use
   return use
 end
 
+-- A request of the pool; nil when the deadline comes, or the client is closed, while all are in use. Where it waits, what
+-- is to be sent is encoded before.
+local function take (self, deadline, body)
+  local idle, text = self.idle, nil
+  while not idle[1] do
+    if #self.uses < CONNECTIONS then
+      return add_request(self), text
+    end
+    text = text or body ~= nil and encode(body) or nil
+    if not loop.park(deadline, idle) or self.closed then
+      return nil
+    end
+  end
+  local last = #idle
+  local use = idle[last]
+  idle[last] = nil
+  return use, text
+end
+
 -- One attempt: status and body, or nil and err ("timeout" once the deadline has come).
-local function attempt (self, use, method, path, body, deadline)
+local function attempt (self, use, method, path, body, deadline, began)
   local request = use.request
   local ok, err = request:start(method, path, body)
   if not ok then
     return nil, err
   end
   use.pending = true
-  local status, text = false, nil
-  local late = LATE
-  while status == false do
-    local look = self.hangs and core.now() + late
-    local looks = look and look < deadline
-    local fired = loop.park(looks and look or deadline, use.key)
+  local status, text
+  local late, look = LATE, self.hangs and began + LATE or deadline
+  repeat
+    local fired = loop.park(look < deadline and look or deadline, use.key)
     if self.closed then
       return nil, closed_error(self)
     end
     status, text = request:result()
     if status == false and not fired then
-      if not looks then
+      if look >= deadline then
         return nil, "timeout"
       elseif self.hangs() then
         return nil, closed_error(self)
       end
       late = math.min(2 * late, LATEST)
+      look = now() + late
     end
-  end
+  until status ~= false
   use.pending = false
   return status, text
 end
 
 -- Between bind and listen the socket exists and refuses: try again shortly, while its process lives.
-local function send (self, use, method, path, body, deadline)
+local function insist (self, use, method, path, text, deadline, err)
   local pause = RETRY_FIRST
-  while true do
-    local status, text = attempt(self, use, method, path, body, deadline)
-    if status or text == "timeout" then
-      return status, text
+  while self.starting and err.code == "connect" and err.errno == "ECONNREFUSED" and not (self.gone and self.gone(0)) do
+    if now() + pause >= deadline then
+      return nil, "timeout", err.message
     end
-    local refused = text.code == "connect" and text.errno == "ECONNREFUSED"
-    if not (refused and self.starting) or (self.gone and self.gone(0)) then
-      return nil, text
-    elseif core.now() + pause >= deadline then
-      return nil, "timeout", text.message
-    end
-    loop.park(core.now() + pause)
+    loop.park(now() + pause)
     if self.closed then
       return nil, closed_error(self)
     end
     pause = math.min(pause * 2, RETRY_LAST)
+    local status, reply = attempt(self, use, method, path, text and use.request:body(), deadline, now())
+    if status or reply == "timeout" then
+      return status, reply
+    end
+    err = reply
   end
+  return nil, err
 end
 
--- The operations that move the guest to another state, by request.
-local MOVES <const> = {}
+local OPERATIONS <const> = {}   -- by request
 for _, operation in ipairs(operations) do
-  if operation.moves then
-    MOVES[operation.method .. " " .. operation.path] = operation.moves
-  end
+  OPERATIONS[operation.method .. " " .. operation.path] = operation
 end
 
 local DECODING <const> = { null = false }
@@ -176,17 +184,18 @@ local function decode (text)
 end
 
 -- What a reply says: the decoded body or true, or nil and an error object.
-local function judge (operation, status, text)
+local function judge (method, path, status, text)
   if status >= 200 and status < 300 then
     if text == "" then
       return true
     end
     local value, err = decode(text)
     if value == nil then
-      return nil, errors.context(err, operation .. ": reply")
+      return nil, errors.context(err, method .. " " .. path .. ": reply")
     end
     return value
   end
+  local operation = method .. " " .. path
   local body = decode(text)
   local fault = type(body) == "table" and (body.fault_message or body.error)
   fault = type(fault) == "string" and fault
@@ -207,8 +216,8 @@ end
 -- @return[1] the decoded reply without its nulls; true where there is none
 -- @return[2] nil
 -- @treturn[2] err code "api" (with `status`, `fault_message`, `operation`), "timeout", "connect", "http", "json", "exited"
-function methods:request (method, path, body, options)
-  if type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/" then
+function methods:request (method, path, body, options, operation)    -- the record, where one of the methods below asks
+  if not operation and (type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/") then
     errors.raise(2, { code = "usage", message = "request: a method and a path that begins with a slash expected" })
   elseif options ~= nil then
     loop.options(method .. " " .. path, options)
@@ -216,35 +225,39 @@ function methods:request (method, path, body, options)
   if self.closed then
     return nil, closed_error(self)
   end
-  local text = body ~= nil and core.json.encode(body) or nil
-  local timeout = options and options.timeout or self.timeout
-  local operation = method .. " " .. path
-  local began = core.now()
-  local deadline = loop.deadline(timeout)
-  local use <close> = take(self, deadline)
+  local began = now()
+  local deadline = loop.deadline(options and options.timeout or self.timeout, began)
+  local use <close>, text = take(self, deadline, body)
   if not use then
-    return nil, self.closed and closed_error(self) or timed_out(operation, core.now() - began)
+    return nil, self.closed and closed_error(self) or timed_out(method .. " " .. path, now() - began)
   end
-  local status, reply, cause = send(self, use, method, path, text, deadline)
+  if body ~= nil then
+    text = text or encode(body, use.text)
+  end
+  local status, reply, cause = attempt(self, use, method, path, text, deadline, began)
+  if not status and self.starting and reply ~= "timeout" then
+    status, reply, cause = insist(self, use, method, path, text, deadline, reply)
+  end
   local value, err
   if status then
-    self.starting = nil
-    value, err = judge(operation, status, reply)
-    local moves = value and self.moved and MOVES[operation]
-    local state = moves and phases.after(moves, body)
-    if state then
+    self.starting = false
+    value, err = judge(method, path, status, reply)
+    operation = operation or OPERATIONS[method .. " " .. path]
+    local state = value and operation and operation.moves and phases.after(operation.moves, body)
+    if state and self.moved then
       self.moved(state)
     end
   elseif reply == "timeout" then
-    err = timed_out(operation, core.now() - began, cause)
+    err = timed_out(method .. " " .. path, now() - began, cause)
   else
-    err = self.gone and self.gone(1) or errors.context(reply, operation)
-    err.operation = operation
+    err = self.gone and self.gone(1) or errors.context(reply, method .. " " .. path)
+    err.operation = method .. " " .. path
   end
   if self.log then
     local shown = self.trace
-    self.log { event = "request", level = "debug", operation = operation, status = status, err = err,
-               elapsed = core.now() - began, body = shown and text or nil, reply = shown and status and reply or nil }
+    self.log { event = "request", level = "debug", operation = method .. " " .. path, status = status, err = err,
+               elapsed = now() - began, body = shown and text and use.request:body() or nil,
+               reply = shown and status and reply or nil }
   end
   return value, err
 end
@@ -252,7 +265,7 @@ end
 --- Do what can be done before there is a server: load libcurl and make the first request.
 -- @function client:prepare
 function methods:prepare ()
-  if self.made == 0 then
+  if #self.uses == 0 then
     self.idle[1] = add_request(self)
   end
 end
@@ -260,9 +273,9 @@ end
 --- Close its connections unless a request runs; the next request makes a new one.
 -- @function client:rest
 function methods:rest ()
-  if self.core and not next(self.running) then
+  if self.core and #self.idle == #self.uses then
     self.core:close()
-    self.core, self.idle, self.made = nil, {}, 0
+    self.core, self.uses, self.idle = nil, {}, {}
   end
 end
 
@@ -276,7 +289,7 @@ function methods:close ()
     self.core:close()
     self.core = nil
   end
-  for use in pairs(self.running) do
+  for _, use in ipairs(self.uses) do
     loop.fire(use.key)
   end
   loop.fire(idle)    -- who waits for a request to use
@@ -360,34 +373,39 @@ local function object (operation, value, err)
 end
 
 for _, operation in ipairs(operations) do
-  local prefix, field, suffix = operation.path:match "^(.-)({[%w_]+})(.*)$"
-  local phased = operation.phase ~= "any"
+  local method, whole = operation.method, operation.path
+  local prefix, field, suffix = whole:match "^(.-)({[%w_]+})(.*)$"
+  local phased, fits, sends = operation.phase ~= "any", phases.states(operation) or {}, operation.body
   local replies = operation.reply ~= nil and operation.reply ~= "json"
-  methods[operation.name] = function (self, ...)
-    local path, body, options = operation.path, ...
-    if field then
-      local id
-      id, body, options = ...
-      if type(id) ~= "string" or not id:match "^[%w_]+$" then
-        errors.raise(2, { code = "usage", message = ("%s: %s must be letters, digits and underscores, got %s")
-          :format(operation.name, field:sub(2, -2), tostring(id)) })
-      end
+  local gated   -- nil: not asked yet
+  methods[operation.name] = function (self, id, body, options)
+    local path = whole
+    if not field then
+      body, options = id, body
+    elseif type(id) == "string" and id:match "^[%w_]+$" then
       path = prefix .. id .. suffix
+    else
+      errors.raise(2, { code = "usage", message = ("%s: %s must be letters, digits and underscores, got %s")
+        :format(operation.name, field:sub(2, -2), tostring(id)) })
     end
-    if not operation.body then
+    if not sends then
       body, options = nil, body
     end
-    loop.options(operation.name, options)
-    local gated = gate.of(operation)
+    if options ~= nil then
+      loop.options(operation.name, options)
+    end
+    if gated == nil then
+      gated = gate.of(operation) or false
+    end
     local err = gated and lacking(self, gated, body, options)
-      or phased and self.state and out_of_phase(self, operation, body, options)
+      or phased and self.state and not fits[self.state()] and out_of_phase(self, operation, body, options)
     if err then
       return nil, err
     end
     if replies then
-      return object(operation, self:request(operation.method, path, body, options))
+      return object(operation, self:request(method, path, body, options, operation))
     end
-    return self:request(operation.method, path, body, options)
+    return self:request(method, path, body, options, operation)
   end
 end
 

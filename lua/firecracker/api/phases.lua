@@ -30,6 +30,13 @@ function phases.of (operation, body)
   return phase ~= "any" and phase or nil
 end
 
+--- The states that fit an operation, whatever its body.
+-- @tparam table operation
+-- @treturn ?table set of states; nil: the body decides, or any
+function phases.states (operation)
+  return FITS[operation.phase]
+end
+
 --- Whether a phase and a state fit.
 -- @tparam string phase
 -- @tparam ?string state

@@ -19,7 +19,8 @@ local NEVER <const> = math.huge
 local reactor = core.reactor()
 local state = keys.state
 local tasks, queue = state.tasks, state.queue
-local context = keys.context
+local context, add, step, moving, wait_metatable = keys.context, keys.add, keys.step, keys.moving, keys.wait_metatable
+local running <const> = coroutine.running
 
 --- Wake whoever waits for a key, @{firecracker.loop.keys.fire}.
 -- @function fire
@@ -93,47 +94,53 @@ end
 
 -- Move I/O until the wait is fired; other tasks too when `all`.
 local function drive (wait, deadline, all)
-  local _ <close> = keys.moving()
+  moving()
+  wait.moves = true
   while true do
-    if all then
+    if all and queue.first <= queue.last then
       task.run_ready()
     end
     if wait.fired then
       return
     end
     local idle = not all or queue.first > queue.last
-    keys.step(idle and deadline or 0)
+    step(idle and deadline or 0)
     if not wait.fired and now() >= deadline then
       return
     end
   end
 end
 
---- Wait until one of the keys is fired or a deadline comes. Whoever waits looks himself whether what he waits for is
+--- Wait until a key, or one of two, is fired or a deadline comes. Whoever waits looks himself whether what he waits for is
 -- true now, and waits again if not.
 -- @tparam number deadline a time of core.now(); the deadline that holds for the caller applies as well
--- @param ... keys
+-- @param[opt] key
+-- @param[opt] other a second key
 -- @treturn boolean false when the deadline came first
-function loop.park (deadline, ...)
-  deadline = math.min(deadline, context().deadline)
-  local wait <close> = setmetatable({ n = select("#", ...), fired = false, ... }, keys.wait_metatable)
-  for i = 1, wait.n do
-    keys.add(wait[i], wait)
+function loop.park (deadline, key, other)
+  local thread, is_main = running()
+  local here = state.current or is_main and state.main or context()
+  if here.deadline < deadline then
+    deadline = here.deadline
   end
-  local thread, is_main = coroutine.running()
-  local self, cqueues = tasks[thread], outer.cqueues()
-  if self and coroutine.isyieldable() then
+  local wait <close> = setmetatable({ fired = false, moves = false, key = key, other = other }, wait_metatable)
+  if key ~= nil then
+    add(key, wait)
+  end
+  if other ~= nil then
+    add(other, wait)
+  end
+  local self, cqueues = tasks[thread], not is_main and outer.cqueues()
+  if is_main then
+    drive(wait, deadline, true)
+  elseif self and coroutine.isyieldable() then
     park_task(self, wait, deadline)
   elseif cqueues then
     outer.poll(cqueues, loop, wait, deadline, now)
-  elseif is_main then
-    drive(wait, deadline, true)
   else
-    for i = 1, wait.n do
-      if math.type(wait[i]) ~= "integer" then
-        errors.raise(3, { code = "usage", message = "cannot wait for a task here: no other task moves inside a " ..
-          "comparison, a metamethod or a coroutine that is no task" })
-      end
+    if math.type(key or 0) ~= "integer" or math.type(other or 0) ~= "integer" then
+      errors.raise(3, { code = "usage", message = "cannot wait for a task here: no other task moves inside a " ..
+        "comparison, a metamethod or a coroutine that is no task" })
     end
     drive(wait, deadline, false)
   end
@@ -141,11 +148,13 @@ function loop.park (deadline, ...)
 end
 
 --- The deadline of a time limit.
--- @tparam ?number timeout seconds from now; nil: only what holds for the caller already
+-- @tparam ?number timeout in seconds; nil: only what holds for the caller already
+-- @tparam[opt] number from when it began; now
 -- @treturn number a time of core.now()
-function loop.deadline (timeout)
+function loop.deadline (timeout, from)
   local inherited = context().deadline
-  return timeout and math.min(now() + timeout, inherited) or inherited
+  local own = timeout and (from or now()) + timeout
+  return own and own < inherited and own or inherited
 end
 
 local NONE <const> = {}
@@ -344,9 +353,9 @@ end
 -- @tparam[opt=0] number timeout seconds to wait for something
 -- @treturn boolean true
 function loop.step (_, timeout)
-  local _ <close> = keys.moving()
+  local _ <close> = moving()
   task.run_ready()
-  keys.step(queue.first <= queue.last and 0 or now() + (timeout or 0))
+  step(queue.first <= queue.last and 0 or now() + (timeout or 0))
   task.run_ready()
   return true
 end

@@ -1,6 +1,6 @@
 --- What waits and what is to be resumed: the loop's state, which all copies of this library in a Lua state share.
--- A key is what the core fires (an integer), or any Lua value given to @{fire}. A wait is a table of its keys; `fired`
--- becomes true with the first of them. The one who waits is a task (`wait.task`) or has a function (`wait.signal`).
+-- A key is what the core fires (an integer), or any Lua value given to @{fire}. A wait is a table of its `key` and the
+-- `other`; `fired` becomes true with the first of them. The one who waits is a task (`wait.task`) or has a function (`wait.signal`).
 -- @module firecracker.loop.keys
 
 local core = require "firecracker.core"
@@ -128,50 +128,15 @@ function keys.fire (key)
   end
 end
 
--- A key is taken off the core's queue once who waits for it has been told: Ctrl-C in between loses nothing.
-local function drain ()
-  local key = reactor:first()
-  while key do
-    keys.fire(key)
-    reactor:fired()
-    key = reactor:first()
-  end
-end
-
--- A wait leaves nothing behind, however it ends (an error from Ctrl-C included).
-keys.wait_metatable = {
-  __close = function (wait)
-    for i = 1, wait.n do
-      keys.drop(wait[i], wait)
-    end
-    if wait.timer_key then
-      keys.drop(wait.timer_key, wait)
-      wait.task.timer:disarm()
-    end
-    if wait.task then
-      wait.task.waiting = nil
-    end
-  end,
-}
-
---- Let the core wait until something happens or a deadline comes, and tell who waited for it.
--- @tparam number deadline a time of core.now()
-function keys.step (deadline)
-  local ok, err = reactor:step(deadline)
-  if ok == nil then
-    error(err, 0)
-  end
-  drain()   -- after an interruption too; Lua's own hook raises for Ctrl-C
-end
-
 -- Counts while something moves the loop, however that ends.
-local moving = setmetatable({}, {
-  __close = function ()
-    state.moving = state.moving - 1
+local function stop_moving ()
+  state.moving = state.moving - 1
+  if state.kick then
     kick()
-  end,
-})
---- Say that the loop is being moved, until the value returned is closed.
+  end
+end
+local moving = setmetatable({}, { __close = stop_moving })
+--- Say that the loop is being moved, until the value returned is closed, or a wait with `moves`.
 -- @treturn table for a `<close>` variable
 function keys.moving ()
   state.moving = state.moving + 1
@@ -180,6 +145,45 @@ function keys.moving ()
     state.kick:disarm()
   end
   return moving
+end
+
+-- A wait leaves nothing behind, however it ends (an error from Ctrl-C included).
+keys.wait_metatable = {
+  __close = function (wait)
+    if wait.moves then
+      stop_moving()
+    end
+    if wait.key ~= nil then
+      keys.drop(wait.key, wait)
+    end
+    if wait.other ~= nil then
+      keys.drop(wait.other, wait)
+    end
+    local task = wait.task
+    if task then
+      if wait.timer_key then
+        keys.drop(wait.timer_key, wait)
+        task.timer:disarm()
+      end
+      task.waiting = nil
+    end
+  end,
+}
+
+--- Let the core wait until something happens or a deadline comes, and tell who waited for it: after an interruption too,
+-- Lua's own hook raises for Ctrl-C. A key is taken off the core's queue once who waits for it has been told: Ctrl-C in
+-- between loses nothing.
+-- @tparam number deadline a time of core.now()
+function keys.step (deadline)
+  local ok, key = reactor:step(deadline)
+  if ok == nil then
+    error(key, 0)
+  end
+  local _
+  while key do
+    keys.fire(key)
+    _, key = reactor:fired()
+  end
 end
 
 --- Keep a value from being collected, or stop keeping it.
