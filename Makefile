@@ -117,7 +117,7 @@ asan:
 	  -print-file-name=libubsan.so):$(abspath $(BUILD))/asan/unload.so\"" -o $(BUILD)/asan/bin/lua5.4 spec/support/asan/lua.c
 	eval "$$($(MAKE) -s BUILD=$(BUILD)/asan env)"; \
 	PATH="$(abspath $(BUILD))/asan/bin:$$PATH:$(abspath $(BUILD))/vmm" \
-	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	lua5.4 spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
 
 # valgrind 3.19 knows neither pidfd_send_signal nor a child that shares memory: what starts processes stays out.
@@ -136,7 +136,7 @@ fuzz: $(addprefix fuzz-,$(fuzz_targets))
 fuzz-%: $(BUILD)/fuzz/%.run
 	@mkdir -p $(BUILD)/fuzz/$*
 	@echo "fuzz $*: $(FUZZ_SECONDS) s"
-	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 -close_fd_mask=1 \
+	@ASAN_OPTIONS=detect_stack_use_after_return=1 $< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 -close_fd_mask=1 \
 	  -artifact_prefix=$(BUILD)/fuzz/$*- $(BUILD)/fuzz/$* spec/fuzz/$* 2>$(BUILD)/fuzz/$*.log || \
 	  { cat $(BUILD)/fuzz/$*.log; echo "FAIL fuzz $*"; exit 1; }
 	@sed -n 's/^stat::number_of_executed_units: */fuzz $*: executions /p' $(BUILD)/fuzz/$*.log

@@ -49,6 +49,25 @@ void fc_new_metatable (lua_State *L, const char *name, const luaL_Reg *methods, 
   lua_pop(L, 1);
 }
 
+static int scratch_close (lua_State *L) {
+  fc_buffer_free(luaL_checkudata(L, 1, FC_SCRATCH_BOX));
+  return 0;
+}
+
+fc_buffer *fc_new_scratch (lua_State *L) {
+  fc_buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
+  *b = (fc_buffer){0};
+  luaL_setmetatable(L, FC_SCRATCH_BOX);
+  lua_toclose(L, -1);
+  return b;
+}
+
+void fc_open_scratch (lua_State *L) {
+  static const luaL_Reg none[] = {{NULL, NULL}};
+  static const luaL_Reg metamethods[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};
+  fc_new_metatable(L, FC_SCRATCH_BOX, none, metamethods);
+}
+
 int fc_check_signal (lua_State *L, int index, int argument) {
   int type = lua_type(L, index);
   if (type == LUA_TNUMBER) {

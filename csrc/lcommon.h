@@ -18,6 +18,7 @@
 #define FC_VERSION "0.1.0"
 #define FC_REACTOR_BOX "firecracker.reactor"
 #define FC_FD_BOX "firecracker.fd"
+#define FC_SCRATCH_BOX "firecracker.buffer"
 #define FC_ERROR_BOX "firecracker.error"
 
 /* The reactor of a Lua state. Its layout is shared by two objects, hence the version in it. */
@@ -48,6 +49,8 @@ fc_fd_box *fc_check_fd (lua_State *L, int argument);
 
 /* An empty buffer on the stack that is freed whatever happens. */
 fc_buffer *fc_new_scratch (lua_State *L);
+/* Make its metatable. */
+void fc_open_scratch (lua_State *L);
 /* A closed copy on the stack; see files.copy. */
 fc_sparse *fc_new_copy (lua_State *L);
 /* Add what makes copies to the table on the stack. */

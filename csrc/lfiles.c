@@ -7,26 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCRATCH_BOX "firecracker.buffer"
-
 /***
 Files.
 @submodule firecracker.core
 */
-
-/* The end of fc_new_scratch's buffer. */
-static int scratch_close (lua_State *L) {
-  fc_buffer_free(luaL_checkudata(L, 1, SCRATCH_BOX));
-  return 0;
-}
-
-fc_buffer *fc_new_scratch (lua_State *L) {
-  fc_buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (fc_buffer){0};
-  luaL_setmetatable(L, SCRATCH_BOX);
-  lua_toclose(L, -1);
-  return b;
-}
 
 /***
 Make a directory with exactly this mode; one that exists is an error.
@@ -438,9 +422,7 @@ int fc_open_files (lua_State *L) {
       {"sync", files_sync},         {"list", files_list},
       {"lock", files_lock},
       {NULL, NULL}};
-  static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg scratch[] = {{"__gc", scratch_close}, {"__close", scratch_close}, {NULL, NULL}};
-  fc_new_metatable(L, SCRATCH_BOX, none, scratch);
+  fc_open_scratch(L);
   luaL_newlib(L, functions);
   fc_add_copies(L);
   return 1;

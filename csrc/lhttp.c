@@ -120,10 +120,7 @@ static int request_start (lua_State *L) {
   luaL_argcheck(L, method[0] && !method[strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")], 2, "capital letters expected");
   luaL_argcheck(L, path[0] == '/', 3, "must begin with a slash");
   fc_error err;
-  if (fc_http_request_start(q, method, path, body, length, &err) < 0)
-    return fc_fail(L, &err);
-  lua_pushboolean(L, 1);
-  return 1;
+  return fc_result(L, fc_http_request_start(q, method, path, body, length, &err), &err);
 }
 
 /***

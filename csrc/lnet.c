@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define ROWS_BOX "firecracker.net.rows"
-
 /***
 Network configuration: `netlink`, `netns`. Loaded at the first use of `fc.net`.
 @module firecracker.core.net
@@ -178,26 +176,11 @@ int fc_push_rows (lua_State *L, int rc, const fc_buffer *rows, size_t size, cons
   return 1;
 }
 
-static int rows_close (lua_State *L) {
-  fc_buffer_free(luaL_checkudata(L, 1, ROWS_BOX));
-  return 0;
-}
-
-fc_buffer *fc_new_rows (lua_State *L) {
-  fc_buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (fc_buffer){0};
-  luaL_setmetatable(L, ROWS_BOX);
-  lua_toclose(L, -1);
-  return b;
-}
-
 LUAMOD_API __attribute__ ((visibility("default"))) int luaopen_firecracker_core_net (lua_State *L) {
   static const luaL_Reg parts[] = {{"netlink", fc_open_netlink}, {"netns", fc_open_netns}, {NULL, NULL}};
-  static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg rows[] = {{"__gc", rows_close}, {"__close", rows_close}, {NULL, NULL}};
   luaL_checkversion(L);
-  fc_open_fd(L);   /* loaded alone, there is no box for descriptors yet */
-  fc_new_metatable(L, ROWS_BOX, none, rows);
+  fc_open_fd(L);   /* loaded alone, there are no boxes yet */
+  fc_open_scratch(L);
   lua_newtable(L);
   for (const luaL_Reg *part = parts; part->name; part++) {
     part->func(L);

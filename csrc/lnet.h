@@ -67,9 +67,6 @@ void fc_push_row (lua_State *L, const fc_column *columns, const void *row);
 int fc_push_rows (lua_State *L, int rc, const fc_buffer *rows, size_t size, const fc_column *columns,
                   const fc_error *err);
 
-/* A buffer that is freed whatever happens, on the stack. */
-fc_buffer *fc_new_rows (lua_State *L);
-
 /* Sub-tables of firecracker.core.net: each pushes one table. */
 int fc_open_netlink (lua_State *L);
 int fc_open_netns (lua_State *L);

@@ -76,7 +76,7 @@ static int netlink_addresses (lua_State *L) {
 #undef COLUMN
   fc_netlink *n = fc_check_netlink(L);
   const char *link = fc_optional_link(L, 2);
-  fc_buffer *rows = fc_new_rows(L);
+  fc_buffer *rows = fc_new_scratch(L);
   fc_error err;
   return fc_push_rows(L, fc_netlink_addresses(n, link, rows, &err), rows, sizeof (fc_address_row), columns, &err);
 }
@@ -153,7 +153,7 @@ static int netlink_routes (lua_State *L) {
   fc_netlink *n = fc_check_netlink(L);
   if (!lua_isnoneornil(L, 2))
     fc_read_fields(L, 2, fields, &filter);
-  fc_buffer *rows = fc_new_rows(L);
+  fc_buffer *rows = fc_new_scratch(L);
   fc_error err;
   return fc_push_rows(L, fc_netlink_routes(n, filter.link, filter.table, rows, &err), rows, sizeof (fc_route_row), columns,
               &err);
@@ -218,7 +218,7 @@ static int netlink_neighbours (lua_State *L) {
 #undef COLUMN
   fc_netlink *n = fc_check_netlink(L);
   const char *link = fc_optional_link(L, 2);
-  fc_buffer *rows = fc_new_rows(L);
+  fc_buffer *rows = fc_new_scratch(L);
   fc_error err;
   return fc_push_rows(L, fc_netlink_neighbours(n, link, rows, &err), rows, sizeof (fc_neighbour_row), columns, &err);
 }

@@ -122,7 +122,7 @@ static int netlink_links (lua_State *L) {
 #undef COLUMN
   fc_netlink *n = fc_check_netlink(L);
   const char *name = fc_optional_link(L, 2);
-  fc_buffer *rows = fc_new_rows(L);
+  fc_buffer *rows = fc_new_scratch(L);
   fc_error err;
   if (fc_netlink_links(n, name, rows, &err) < 0)
     return fc_fail(L, &err);

@@ -65,7 +65,7 @@ static int netlink_redirects (lua_State *L) {
 #undef COLUMN
   fc_netlink *n = fc_check_netlink(L);
   const char *link = fc_check_link(L, 2, "link");
-  fc_buffer *rows = fc_new_rows(L);
+  fc_buffer *rows = fc_new_scratch(L);
   fc_error err;
   return fc_push_rows(L, fc_netlink_redirects(n, link, rows, &err), rows, sizeof (fc_redirect_row), columns, &err);
 }

@@ -52,11 +52,9 @@ Take a namespace's name away; what is in it goes on until its last process and d
 @return[2] err (`ENOENT`: no such namespace)
 */
 static int netns_delete (lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
   fc_error err;
-  if (fc_netns_delete(luaL_checkstring(L, 1), &err) < 0)
-    return fc_fail(L, &err);
-  lua_pushboolean(L, 1);
-  return 1;
+  return fc_result(L, fc_netns_delete(name, &err), &err);
 }
 
 /***
@@ -67,7 +65,7 @@ The names of namespaces, in no order.
 @return[2] err
 */
 static int netns_list (lua_State *L) {
-  fc_buffer *names = fc_new_rows(L);
+  fc_buffer *names = fc_new_scratch(L);
   fc_error err;
   if (fc_netns_list(names, &err) < 0)
     return fc_fail(L, &err);

@@ -2,6 +2,7 @@
 #include "lcommon.h"
 #include "sys/process.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define PROCESS_BOX "firecracker.process"
@@ -123,13 +124,14 @@ Hold a process that is not a child of ours. Its exit status shows until it is re
 @see pidfd_open(2)
 */
 static int process_adopt (lua_State *L) {
-  pid_t pid = (pid_t)luaL_checkinteger(L, 1);
+  lua_Integer pid = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, pid > 0 && pid <= INT_MAX, 1, "no process id");
   bool kill_when_dropped = lua_toboolean(L, 2);
   fc_process *p = lua_newuserdatauv(L, sizeof *p, 0);
   *p = (fc_process){.pidfd = -1};
   luaL_setmetatable(L, PROCESS_BOX);
   fc_error err;
-  if (fc_process_adopt(p, &fc_reactor_of(L)->reactor, pid, kill_when_dropped, &err) < 0)
+  if (fc_process_adopt(p, &fc_reactor_of(L)->reactor, (pid_t)pid, kill_when_dropped, &err) < 0)
     return fc_fail(L, &err);
   return 1;
 }
@@ -193,10 +195,7 @@ static int process_signal (lua_State *L) {
   fc_process *p = check_process(L);
   int signal = fc_check_signal(L, 2, 2);
   fc_error err;
-  if (fc_process_signal(p, signal, &err) < 0)
-    return fc_fail(L, &err);
-  lua_pushboolean(L, 1);
-  return 1;
+  return fc_result(L, fc_process_signal(p, signal, &err), &err);
 }
 
 /***

@@ -149,7 +149,7 @@ Take bytes.
 static int stream_read (lua_State *L) {
   fc_stream *s = check_stream(L);
   lua_Integer n = luaL_optinteger(L, 2, -LUA_MAXINTEGER);
-  size_t there = s->buffer.length, most = (size_t)(n < 0 ? -n : n);
+  size_t there = s->buffer.length, most = n < 0 ? -(size_t)n : (size_t)n;
   if (n > 0 && there < most && !s->ended) {
     if (s->want != most)
       fc_stream_want(s, most);

@@ -60,6 +60,7 @@ build = {
     ["firecracker.config.schema"] = "lua/firecracker/config/schema.lua",
     ["firecracker.config.values"] = "lua/firecracker/config/values.lua",
     ["firecracker.console"] = "lua/firecracker/console.lua",
+    ["firecracker.copy"] = "lua/firecracker/copy.lua",
     ["firecracker.drives"] = "lua/firecracker/drives.lua",
     ["firecracker.errors"] = "lua/firecracker/errors.lua",
     ["firecracker.events"] = "lua/firecracker/events.lua",

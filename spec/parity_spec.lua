@@ -2,6 +2,7 @@
 -- for the specs of its part.
 
 local config = require "firecracker.config"
+local copy = require "firecracker.copy"
 local fc = require "firecracker"
 local sh = require "spec.support.sh"
 
@@ -21,17 +22,6 @@ local function all_callable (what, table, names)
       assert.is_true(type(value) == "function" or (getmetatable(value) or {}).__call ~= nil, type(value))
     end)
   end
-end
-
-local function copy (value)
-  if type(value) ~= "table" then
-    return value
-  end
-  local result = {}
-  for key, each in pairs(value) do
-    result[key] = copy(each)
-  end
-  return result
 end
 
 -- As far as it is given: what the schema fills in is not compared.
@@ -191,7 +181,7 @@ describe("a configuration takes", function ()
     ["snapshot by mem_file_path"] = { snapshot = { snapshot_path = "/s", mem_file_path = "/m", enable_diff_snapshots = true } },
   } do
     it(what, function ()
-      holds(section, config.check(copy(section)), "config")
+      holds(section, config.check(copy.deep(section)), "config")
     end)
   end
 end)

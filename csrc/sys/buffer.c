@@ -41,6 +41,7 @@ int fc_buffer_append (fc_buffer *b, const char *bytes, size_t n) {
 }
 
 void fc_buffer_take (fc_buffer *b, size_t n) {
+  n = n < b->length ? n : b->length;   /* a finalizer may have taken them while the caller made its string */
   b->length -= n;
   b->start = b->length ? b->start + n : 0;
 }

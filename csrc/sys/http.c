@@ -31,9 +31,16 @@ struct fc_http_socket {
 
 /* ---- engine: libcurl on one side, the reactor on the other ---- */
 
+static void close_directory (fc_http_request *q) {
+  if (q->directory_fd >= 0)
+    close(q->directory_fd);
+  q->directory_fd = -1;
+}
+
 static void finish (fc_http_request *q, CURLcode result) {
   fc_http_engine *e = q->client->engine;
   curl_multi_remove_handle(e->multi, q->easy);
+  close_directory(q);   /* libcurl tells of no socket that did not connect */
   q->result = result;
   q->state = FC_HTTP_DONE;
   fc_wake_fire(e->reactor, &q->wake);
@@ -49,8 +56,6 @@ static void collect_done (fc_http_engine *e) {
     CURL *easy = message->easy_handle;
     CURLcode result = message->data.result;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&q);
-    if (!q)   /* the handle that only buries dead connections */
-      continue;
     long os_errno = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &q->status);
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
@@ -92,12 +97,6 @@ static int timer_changed (CURLM *multi, long ms, void *data) {
   (void)multi;
   fc_timer_arm(e->reactor, &e->timer, ms < 0 ? FC_NEVER : fc_now() + (double)ms / 1e3);
   return 0;
-}
-
-static void close_directory (fc_http_request *q) {
-  if (q->directory_fd >= 0)
-    close(q->directory_fd);
-  q->directory_fd = -1;
 }
 
 static int socket_changed (CURL *easy, curl_socket_t fd, int what, void *data, void *of_socket) {
@@ -276,17 +275,19 @@ int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path,
  * would use it again, and closes it then: so make them dead and ask for one, by any request. */
 static void bury_connections (fc_http_client *c) {
   fc_http_engine *e = c->engine;
-  fc_http_request own, *q = c->requests;
+  fc_http_request own = {.client = NULL}, *q = c->requests;
   fc_error err;
   for (fc_http_socket *s = c->sockets; s; s = s->next)
     shutdown(s->fd, SHUT_RDWR);
   if (!q && fc_http_request_open(&own, c, &err) == 0)
     q = &own;
-  if (!q || curl_easy_setopt(q->easy, CURLOPT_URL, c->host) != CURLE_OK || curl_multi_add_handle(e->multi, q->easy) != CURLM_OK)
-    return;   /* a later request of another client finds them */
-  q->state = FC_HTTP_RUNNING;
-  fc_timer_disarm(e->reactor, &e->timer);
-  act(e, CURL_SOCKET_TIMEOUT, 0);
+  if (q && curl_easy_setopt(q->easy, CURLOPT_URL, c->host) == CURLE_OK &&
+      curl_multi_add_handle(e->multi, q->easy) == CURLM_OK) {   /* else a later request of another client finds them */
+    q->state = FC_HTTP_RUNNING;
+    fc_timer_disarm(e->reactor, &e->timer);
+    act(e, CURL_SOCKET_TIMEOUT, 0);
+  }
+  fc_http_request_close(&own);
 }
 
 void fc_http_client_close (fc_http_client *c) {
@@ -396,6 +397,8 @@ void fc_http_request_cancel (fc_http_request *q) {
 int fc_http_request_result (const fc_http_request *q, fc_error *err) {
   if (q->result == CURLE_OK && !q->headers_ended)
     return fc_error_set(err, "http", 0, "the reply was cut among its headers");
+  if (q->result == CURLE_OK && (q->status < 100 || q->status > 999))   /* what libcurl makes of "HTTP/21.1 200" */
+    return fc_error_set(err, "http", 0, "the reply has no status between 100 and 999");
   if (q->result == CURLE_OK)
     return 0;
   if (q->unwatched)

@@ -5,6 +5,7 @@
 
 #include "child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -63,17 +64,31 @@ static int child_set_stdio (const int stdio[3]) {
   return 0;
 }
 
+/* Those that are open, by name: a limit, which may be huge or have been lowered, says nothing of them. */
+static int child_close_listed (void) {
+  _Alignas(struct dirent64) char entries[4096];
+  int list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ssize_t n = -1;
+  while (list >= 0 && (n = getdents64(list, entries, sizeof entries)) > 0) {
+    for (ssize_t at = 0; at < n;) {
+      const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
+      int fd = 0;
+      for (const char *digit = entry->d_name; *digit >= '0' && *digit <= '9'; digit++)
+        fd = fd * 10 + (*digit - '0');
+      if (fd >= 3)   /* "." and ".." are 0 */
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+      at += entry->d_reclen;
+    }
+  }
+  return (int)n;
+}
+
 static int child_close_others (void) {
   if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
     return 0;
-  if (errno != ENOSYS && errno != EINVAL)
+  if (errno != ENOSYS && errno != EINVAL)   /* kernels before 5.11 */
     return -1;
-  struct rlimit limit;   /* kernels before 5.11 */
-  if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-    return -1;
-  for (rlim_t fd = 3; fd < limit.rlim_cur; fd++)
-    fcntl((int)fd, F_SETFD, FD_CLOEXEC);
-  return 0;
+  return child_close_listed();
 }
 
 static int child_main (void *argument) {

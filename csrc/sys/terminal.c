@@ -41,3 +41,7 @@ void fc_terminal_restore (fc_terminal *t) {
   close(t->fd);
   t->fd = -1;
 }
+
+bool fc_terminal_is (int fd) {
+  return isatty(fd);
+}

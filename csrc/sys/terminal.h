@@ -4,6 +4,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <termios.h>
 
@@ -20,6 +21,8 @@ typedef struct {
 int fc_terminal_raw (fc_terminal *t, int fd, fc_error *err);
 /* Put it back; idempotent. Left alone by who is in the background now: it is another's. */
 void fc_terminal_restore (fc_terminal *t);
+/* Whether a descriptor is a terminal. @see isatty(3) */
+bool fc_terminal_is (int fd);
 
 #pragma GCC visibility pop
 #endif

@@ -92,22 +92,11 @@ function metrics.add (sum, object)
   add(sum, sum.values, object, nil, nil, 1)
 end
 
-local function copy (value)
-  if type(value) ~= "table" then
-    return value
-  end
-  local result = {}
-  for key, each in pairs(value) do
-    result[key] = copy(each)
-  end
-  return result
-end
-
 --- What a sum holds, as a table of its own.
 -- @tparam table sum
 -- @treturn table groups as Firecracker names them, with devices as `net_eth0`, and `utc_timestamp_ms` of the last object
 function metrics.values (sum)
-  return copy(sum.values)
+  return require("firecracker.copy").deep(sum.values)
 end
 
 ---------------------------------------------------------------------------------------------------

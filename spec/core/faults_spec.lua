@@ -3,6 +3,7 @@
 -- every wait for a child meanwhile (one did, and a zombie stayed).
 
 local fds = require "spec.support.fds"
+local host = require "spec.support.host"
 local server = require "spec.support.server"
 
 require "firecracker.core.http"
@@ -393,5 +394,26 @@ describe("with one call failing,", function ()
         end, "/" .. ("d"):rep(150))
       end)
     end
+  end)
+
+  it("a program inherits nothing from a kernel that marks no range, above a lowered limit too", function ()
+    assert.equal("0\n1\n2\n3\n", (host("", [[    -- 3 is the directory
+      local core = require "firecracker.core"
+      require "firecracker.core.http"
+      require "firecracker.core.net"
+      local faults = require "spec.support.faults"
+      faults.install()
+      local null, out = assert(core.files.open("/dev/null", "r+")), assert(core.files.open("/proc/self/fd/1", "w"))
+      local open = {}
+      for i = 1, 100 do
+        open[i] = assert(io.open "/dev/null")      -- not close-on-exec
+      end
+      os.execute "prlimit --pid $PPID --nofile=60:"
+      open[1]:close()      -- room for the process's
+      faults.arm "old"
+      local process = assert(core.process.spawn { path = "/bin/ls", argv = { "ls", "/proc/self/fd" }, environment = {},
+        stdio = { null, out, null } })
+      while not process:poll() do assert(core.reactor():step()) end
+    ]])))
   end)
 end)

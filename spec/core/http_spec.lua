@@ -190,6 +190,7 @@ describe("http", function ()
   for what, text in pairs {
     ["noise"] = "\0\xff garbage\r\n\r\n", ["another protocol"] = "SSH-2.0-x\r\n", ["a reply of HTTP/0.9"] = "hello",
     ["a status that is no number"] = "HTTP/1.1 abc X\r\n\r\n", ["a negative length"] = "HTTP/1.1 200 X\r\nContent-Length: -5\r\n\r\n",
+    ["a status of one digit"] = "HTTP/21.1 201 200 OK\r\nContent-Length: 0\r\n\r\n",
     ["two lengths"] = "HTTP/1.1 200 X\r\nContent-Length: 1\r\nContent-Length: zwei\r\n\r\nx",
     ["a bad chunk"] = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
     ["headers without an end"] = "HTTP/1.1 200 X\r\n" .. ("A: b\r\n"):rep(100000),
@@ -232,6 +233,13 @@ describe("http", function ()
       local _, request = new("/tmp/" .. ("x"):rep(150))
       local _, err = ask(request, "GET", "/")
       assert.equal("ENAMETOOLONG", err.errno)    -- of the name itself
+      sh.tmpdir(function (root)
+        directory = root .. directory
+        sh("mkdir -p " .. directory)
+        _, request = new(directory .. "/s")
+        assert.equal("ENOENT", select(2, ask(request, "GET", "/")).errno)
+        assert.equal(0, fds.count(("x"):rep(150)))    -- the directory's goes with the failure
+      end)
     end)
   end)
 
@@ -327,6 +335,16 @@ describe("http", function ()
         end
         assert.equal(200, (ask(other, "GET", "/")))
         assert.equal(10, s:count "^accept")
+      end)
+    end)
+
+    it("leaves nothing of its own to the reactor when its requests are gone", function ()
+      server({ { text = reply(200, "x") } }, function (s)
+        local client, request = new(s.path)
+        assert.equal(200, (ask(request, "GET", "/")))
+        request:close()
+        client:close()
+        assert.same({}, driver.fired())
       end)
     end)
 

@@ -364,11 +364,14 @@ describe("netlink #root", function ()
   end)
 
   it("reads and writes the settings of its namespace", function ()
-    assert.is_true(net:sysctl("ipv4/ip_forward", "1"))
-    assert.equal("1", net:sysctl "ipv4/ip_forward")
-    assert.equal("1\n", space:sh "cat /proc/sys/net/ipv4/ip_forward")
     local other <close> = new_space()
-    assert.equal("0", other.net:sysctl "ipv4/ip_forward")
+    local before = other.net:sysctl "ipv4/ip_forward"    -- as the host has it
+    for _, value in ipairs { "1", "0" } do
+      assert.is_true(net:sysctl("ipv4/ip_forward", value))
+      assert.equal(value, net:sysctl "ipv4/ip_forward")
+      assert.equal(value .. "\n", space:sh "cat /proc/sys/net/ipv4/ip_forward")
+      assert.equal(before, other.net:sysctl "ipv4/ip_forward")
+    end
     local _, err = net:sysctl "ipv4/nonsense"
     assert.same({ "ENOENT", "cannot open /proc/sys/net/ipv4/nonsense: No such file or directory" }, { err.errno, err.message })
     assert.equal("'../kernel/hostname' is no setting", select(2, net:sysctl "../kernel/hostname").message)

@@ -99,6 +99,12 @@ describe("a process", function ()
     sh("kill -KILL " .. pid)
   end)
 
+  it("is adopted by its own number alone", function ()
+    for _, number in ipairs { 0, -1, (1 << 32) + 1 } do
+      assert.error_matches(function () core.process.adopt(number) end, "no process id")
+    end
+  end)
+
   describe("that cannot be started", function ()
     local function fails (program, options)
       local one, err = spawn(program, options)

@@ -32,6 +32,19 @@ describe("a stream", function ()
     return line, err
   end
 
+  it("is not emptied twice by a finalizer that reads it, too", function ()
+    with_fifo(nil, function (stream, write)
+      local lines = ("line\n"):rep(50)
+      for _ = 1, 3000 do
+        write(lines)
+        stream:fill()
+        setmetatable({}, { __gc = function () stream:read() end })
+        stream:batch {}
+        assert.is_true(#stream:peek() <= #lines)
+      end
+    end)
+  end)
+
   it("gives the bytes that have come, and false while there are none", function ()
     with_fifo(nil, function (stream, write)
       assert.is_false(stream:read())

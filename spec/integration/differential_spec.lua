@@ -4,6 +4,7 @@
 
 local bed = require "spec.support.bed"
 local config = require "firecracker.config"
+local copy = require "firecracker.copy"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local fc = require "firecracker"
@@ -56,17 +57,6 @@ local random = math.random
 
 local function pick (list)
   return list[random(#list)]
-end
-
-local function copy (value)
-  if type(value) ~= "table" then
-    return value
-  end
-  local result = setmetatable({}, getmetatable(value))
-  for key, item in pairs(value) do
-    result[key] = copy(item)
-  end
-  return result
 end
 
 local WORDS <const> = {
@@ -157,7 +147,7 @@ local function mutate (t)
   elseif type(section) ~= "table" then
     return
   elseif operation.each and random(8) == 1 then
-    table.insert(section, random(3) == 1 and copy(section[1]) or model_value(field))
+    table.insert(section, random(3) == 1 and copy.deep(section[1]) or model_value(field))
     return
   end
   local tables = {}
@@ -267,7 +257,7 @@ describe("#kvm a configuration mutated at random", function ()
     math.randomseed(SEED)
     local wrong, accepted, refused, host = {}, 0, 0, 0
     for case = 1, CASES do
-      local t = copy(base)
+      local t = copy.deep(base)
       with_vmm(function (vm)
         local directory = vm.directory
         t.vsock = { guest_cid = 3, uds_path = directory .. "/v.sock" }

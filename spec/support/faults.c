@@ -24,6 +24,7 @@
 #include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,8 +32,8 @@
 static const char *const objects[] = {"/firecracker/core.so", "/firecracker/core/http.so", "/firecracker/core/net.so",
                                       "/libcjson.so"};
 
-enum kind { NOTHING, C, LUA, KERNEL, REQUEST, SILENCE, CHANGE, OVERRUN };
-static const char *const kinds[] = {"nothing", "c", "lua", "kernel", "request", "silence", "change", "overrun", NULL};
+enum kind { NOTHING, C, LUA, KERNEL, REQUEST, SILENCE, CHANGE, OVERRUN, OLD };
+static const char *const kinds[] = {"nothing", "c", "lua", "kernel", "request", "silence", "change", "overrun", "old", NULL};
 
 static enum kind armed;
 static long target, seen, blocks, bytes;   /* which call fails; calls so far; what is allocated now, in C and in Lua */
@@ -180,6 +181,15 @@ static int faulty_mount (const char *from, const char *to, const char *type, uns
   return fails(REQUEST, ENOMEM) ? -1 : mount(from, to, type, flags, data);
 }
 
+/* OLD: the kernel is one before 5.11, at every call. */
+static long faulty_syscall (long number, long a, long b, long c, long d, long e, long f) {
+  if (armed == OLD && number == SYS_close_range) {
+    errno = EINVAL;
+    return -1;
+  }
+  return syscall(number, a, b, c, d, e, f);
+}
+
 /* ---- import tables ---- */
 
 #define REPLACED(name) {#name, (uintptr_t)faulty_##name}
@@ -189,7 +199,7 @@ static const struct { const char *name; uintptr_t address; } replaced[] = {
     REPLACED(inotify_init1), REPLACED(inotify_add_watch), REPLACED(signalfd),  REPLACED(socket),
     REPLACED(open),          REPLACED(fcntl),        REPLACED(mmap),           REPLACED(clone),
     REPLACED(fdopendir),     REPLACED(sendto),       REPLACED(ioctl),          REPLACED(mount),
-    REPLACED(recvfrom),      REPLACED(openat),       REPLACED(waitid)};
+    REPLACED(recvfrom),      REPLACED(openat),       REPLACED(waitid),         REPLACED(syscall)};
 
 static void redirect (const ElfW(Rela) *from, size_t size, ElfW(Addr) base, const ElfW(Sym) *symbols, const char *names) {
   for (const ElfW(Rela) *r = from; (const char *)r < (const char *)from + size; r++) {
@@ -305,7 +315,7 @@ static int run (lua_State *from) {
 }
 
 /* arm (kind, n): from now on call n of this kind fails in this very state; "nothing" ends it. "request": to configure the
- * network; "silence": such a one is not sent; "change", "overrun": of what comes back.
+ * network; "silence": such a one is not sent; "change", "overrun": of what comes back; "old": without close_range's flag.
  * Returns how many calls of the kind there were that was armed before. */
 static int arm (lua_State *L) {
   lua_pushinteger(L, seen);

@@ -105,7 +105,8 @@ end
 -- On a terminal, which shows both streams, a report begins its own line.
 function session:end_line ()
   if self.mid_line and self.one_terminal == nil then
-    self.one_terminal = os.execute "[ -t 1 ] && [ -t 2 ]" or false
+    local is_terminal <const> = require("firecracker.core").terminal.is
+    self.one_terminal = is_terminal(1) and is_terminal(2)
   end
   if self.mid_line and self.one_terminal then
     io.stderr:write "\n"

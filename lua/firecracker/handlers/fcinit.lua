@@ -31,23 +31,12 @@ local function api_of (vm)
 end
 
 -- What a maker of handlers is given: checked now, so that what cannot be sent raises at the user's line, and copied.
-local function copy (value)
-  if type(value) ~= "table" then
-    return value
-  end
-  local result = setmetatable({}, getmetatable(value))
-  for key, each in pairs(value) do
-    result[key] = copy(each)
-  end
-  return result
-end
-
 local function maker_argument (name, value)
   if type(value) ~= "table" or (getmetatable(value) or {}).__name == "firecracker.vm" then
     errors.raise(3, { code = "usage", message = ("fcinit.%s makes a handler of a table: write fcinit.%s { … }"):format(name, name) })
   end
   core.json.encode(value)
-  return copy(value)
+  return require("firecracker.copy").deep(value)
 end
 
 -- One request of the client's, with a section of the configuration as its body; nothing for an absent section.

@@ -80,20 +80,6 @@ function common.limiter (given, old)
   return next(result) and result or nil
 end
 
---- Copy a value, tables within included.
--- @param value
--- @return value
-function common.copy (value)
-  if type(value) ~= "table" then
-    return value
-  end
-  local result = setmetatable({}, getmetatable(value))
-  for key, item in pairs(value) do
-    result[key] = common.copy(item)
-  end
-  return result
-end
-
 --- The root device.
 -- @tparam table self
 -- @treturn ?string its id

@@ -3,6 +3,7 @@
 -- @module firecracker.testing.vmm.snapshot
 
 local common = require "firecracker.testing.vmm.common"
+local copy = require "firecracker.copy"
 
 local run = {}
 
@@ -14,7 +15,7 @@ local SAVED <const> = { "machine", "boot", "drives", "interfaces", "pmem", "mmds
 local function saved_of (self)
   local saved = {}
   for _, key in ipairs(SAVED) do
-    saved[key] = common.copy(self[key])
+    saved[key] = copy.deep(self[key])
   end
   return saved
 end
@@ -45,7 +46,7 @@ function run:put_snapshot_load (body)
   else
     self:open("memory", backend.backend_path, memory .. "file: ")
   end
-  local saved = common.copy(self.snapshots[body.snapshot_path] or {})
+  local saved = copy.deep(self.snapshots[body.snapshot_path] or {})
   for _, override in ipairs(body.network_overrides or {}) do
     local at = saved.interfaces and common.position(saved.interfaces, "iface_id", override.iface_id)
     if saved.interfaces and not at then
