@@ -113,8 +113,8 @@ local stdio_metatable = {
 -- @return[2] nil
 -- @treturn[2] err
 function direct.open_stdio (vm)
-  local stdio, err = setmetatable({}, stdio_metatable), nil
-  stdio[1], err = files.open("/dev/null", "r+")
+  local null, err = files.open("/dev/null", "r+")
+  local stdio = setmetatable({ null }, stdio_metatable)
   if stdio[1] then
     stdio[3], err = files.open(vm.stderr_path, "w")
   end
@@ -162,7 +162,7 @@ function direct.start (vm, more)
   if not directory then
     return nil, name
   end
-  local ok, process = true, nil
+  local ok, process = true
   if vm.vmm_log_path then   -- of a try that failed
     ok, err = files.unlink(vm.vmm_log_path)
   end
