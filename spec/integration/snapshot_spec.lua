@@ -461,6 +461,23 @@ describe("#kvm a snapshot", function ()
     assert.same({ 0, "" }, { files.look(copy).uid, (sh("find " .. dir .. "/jails -mindepth 1")) })
   end)
 
+  it("goes to a jail without its manifest: what the VMM says is in the jail #root", function ()
+    local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
+    assert(files.mkdir(jailer.chroot_base_dir))
+    sh("chmod 755 " .. dir)
+    local vm <close>, text = count { jailer = jailer, vsock = { guest_cid = 3, uds_path = dir .. "/vsock" } }
+    counts(text, 2)
+    assert(vm:snapshot(taking("one", { pause = true })))
+    vm:close()
+    local inside <close>, more = restore({ snapshot_path = dir .. "/one", ignore_manifest = true,
+      mem_backend = { backend_type = "File", backend_path = dir .. "/one.memory" } }, { jailer = jailer })
+    assert(inside, more)
+    counts(more, 2)
+    assert.equal(inside.jail.root, inside.vsock_path:match "^(.-)//")
+    assert.is_true(files.listens(inside.vsock_path))
+    inside:close()
+  end)
+
   it("leaves nothing of itself in a jail, and nothing to its user #root", function ()
     local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
     local other = dir .. "/other"

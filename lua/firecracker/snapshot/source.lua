@@ -50,11 +50,15 @@ function source.release (vm)
   return vm.vmm_release
 end
 
---- Where a path of the VMM's is: its working directory is the machine's own.
+--- Where a path of the VMM's is: its working directory is the machine's own. In a jail those of a manifest are another's;
+-- without one the VMM itself said it.
 -- @tparam table vm
 -- @tparam string path
 -- @treturn ?string
 function source.here (vm, path)
+  if vm.jail and not vm.manifest then
+    return vm.jail.root .. "//" .. path:gsub("^/+", "")
+  end
   return path:sub(1, 1) == "/" and path or vm.directory and vm.directory .. "/" .. path
 end
 
