@@ -143,6 +143,12 @@ describe("metrics as Prometheus text", function ()
     assert.same({ ["firecracker_a_b_total{id=a??b}"] = 1 }, (exposition(metrics.prometheus({ a = { b = 1 } }, { id = "a\xff\xfeb" }))))
   end)
 
+  it("are refused where they are no table", function ()
+    local ok, err = pcall(metrics.prometheus, nil)
+    assert.is_false(ok)
+    assert.equal("prometheus: table of metrics expected, got nil", err.message)
+  end)
+
   it("refuse names that cannot be a label's", function ()
     for _, name in ipairs { "1a", "a-b", "", "__x", "device", 5 } do
       local ok, err = pcall(metrics.prometheus, VALUES, { [name] = "x" })

@@ -206,6 +206,9 @@ end
 -- @tparam[opt] table labels names and values, put on each sample
 -- @treturn string
 function metrics.prometheus (values, labels)
+  if type(values) ~= "table" then
+    errors.raise(2, { code = "usage", message = "prometheus: table of metrics expected, got " .. type(values) })
+  end
   local families, taken, machines = {}, {}, values
   if values[1] == nil then
     machines = next(values) and { { values, labels } } or {}

@@ -242,6 +242,13 @@ local function refuse (message, ...)
   return nil, errors.new { code = "jailer", message = message:format(...) }
 end
 
+-- Gives up the handle of a process that did not prove to be the jail's, which goes on.
+local unproved = { __close = function (held)
+  if held.child then
+    held.child:close()
+  end
+end }
+
 -- Hold the process that the pid file names, if it is the jail's: its user can write there what he likes.
 local function hold (vm, place, text, began)
   local pid = #text <= 9 and math.tointeger(tonumber(text:match "^[1-9]%d*$"))   -- the kernel's have 7 digits
@@ -256,6 +263,7 @@ local function hold (vm, place, text, began)
   elseif not child then
     return nil, err
   end
+  local held <close> = setmetatable({ child = child }, unproved)
   local look, here = files.look(("/proc/%d/root/."):format(pid)), files.look(place.root)
   local _, _, started = host.process(pid)
   if not look then   -- it is about to end
@@ -263,13 +271,12 @@ local function hold (vm, place, text, began)
   end
   local how, n = child:poll()
   if how then   -- it is gone already, and never signalled: whose it was does not matter
-    child:close()
     return nil, vm:ended_error { exited = how == "exited" and n or nil, signal = how == "signaled" and n or nil,
                                  unknown = how == "unknown" or nil }
   elseif not look or not here or look.inode ~= here.inode or look.device ~= here.device or not started or started < began then
-    child:close()
     return refuse("the jail's pid file names process %d, which does not live in the jail", pid)
   end
+  held.child = nil
   return child
 end
 
