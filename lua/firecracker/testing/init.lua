@@ -194,7 +194,9 @@ function methods:close ()
   loop.fire(key)
   loop.fire(self)
   for stream in pairs(self.streams) do
-    loop.fire(stream:key())
+    key = stream:key()
+    stream:close()
+    loop.fire(key)
   end
   files.unlink(self.path)
   if self.directory then
