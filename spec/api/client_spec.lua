@@ -171,7 +171,7 @@ describe("a client of the API", function ()
       local value, err = api:request("GET", "/slow", nil, options)
       assert.is_nil(value)
       assert.same({ "timeout", "GET /slow" }, { err.code, err.operation })
-      assert.matches("^GET /slow: no reply within 0%.0%d+ s$", err.message)
+      assert.matches("^GET /slow: no reply within [%d.]+ s$", err.message)
       assert.is_true(now() - began >= 0.02)
     end
 
