@@ -17,8 +17,12 @@ local function succeeds (command, ...)
   return (os.execute(command:format(...) .. " >mutate.log 2>&1"))
 end
 
+-- What a hanging spec started goes with it.
+local confined = "unshare --mount --mount-proc --pid --fork --kill-child=KILL "
+confined = succeeds(confined .. "true") and confined or ""
+
 local function run (specs)
-  return succeeds("timeout -k 5 %d lua5.4 spec/run.lua %s", PATIENCE, specs)
+  return succeeds("timeout -k 5 %d %slua5.4 spec/run.lua %s", PATIENCE, confined, specs)
 end
 
 -- "noticed", or what is wrong
