@@ -145,7 +145,8 @@ local add_devices = fc.handler("spec.AddDevices", function (vm)
   request(vm, "PUT", "/vsock", { guest_cid = 3, uds_path = "vsock" })
   vm.vsock_path = vm.directory .. "/vsock"
   request(vm, "PUT", "/entropy", {})
-  request(vm, "PUT", "/balloon", { amount_mib = 0, deflate_on_oom = false, stats_polling_interval_s = 1 })
+  -- Rarely: a guest that is snapshotted while it answers a request for statistics never answers another.
+  request(vm, "PUT", "/balloon", { amount_mib = 0, deflate_on_oom = false, stats_polling_interval_s = 3600 })
 end)
 
 --- Boot a guest with a drive `data`, a vsock, entropy and a balloon; returns when its ports answer. `more` as for `config`.
