@@ -1,6 +1,7 @@
 local errors = require "firecracker.errors"
 local flow = require "firecracker.flow"
 local machine_stub = require "spec.support.machine_stub"
+local scratch = require "spec.support.scratch"
 
 local function step (name)
   return flow.handler(name, function (vm)
@@ -200,14 +201,13 @@ describe("flow.load", function ()
   end
 
   before_each(function ()
-    path = os.tmpname() .. ".lua"
+    path = scratch "flow.lua"
     package_path = package.path
   end)
 
   after_each(function ()
     package.path = package_path
     os.remove(path)
-    os.remove((path:gsub("%.lua$", "")))
   end)
 
   it("returns the flow and notes its script", function ()

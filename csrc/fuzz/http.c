@@ -16,8 +16,11 @@ static fc_http_engine engine;
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 static int listener, first_free;
 
+static char directory[64];
+
 static void leave (void) {
   unlink(address.sun_path);
+  rmdir(directory);
 }
 
 static void step (double seconds) {
@@ -33,7 +36,11 @@ static int free_descriptor (void) {
 
 static void open_all (void) {
   fc_error err;
-  snprintf(address.sun_path, sizeof address.sun_path, "/tmp/firecracker-fuzz-%d", (int)getpid());
+  const char *parent = getenv("TMPDIR");
+  /* a name of our own: a run that was aborted may have left its socket */
+  snprintf(directory, sizeof directory, "%s/fc-fuzz.XXXXXX", parent ? parent : "/tmp");
+  FUZZ_CHECK(mkdtemp(directory) != NULL);
+  snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", directory);
   listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   FUZZ_CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 8) == 0);
   atexit(leave);

@@ -3,6 +3,7 @@ local argparse = require "argparse"
 local config = require "firecracker.config"
 local errors = require "firecracker.errors"
 local flags = require "firecracker.cli.flags"
+local scratch = require "spec.support.scratch"
 
 local function parse (...)
   local parser = argparse("fclua")
@@ -63,7 +64,7 @@ describe("a flag", function ()
   end
 
   it("hands what comes out of the FIFO to the log file", function ()
-    local path = os.tmpname()
+    local path = scratch "log"
     local before <close> = assert(io.open(path, "w"))
     before:write "zero\n"
     before:flush()

@@ -5,6 +5,7 @@
 local fds = require "spec.support.fds"
 local host = require "spec.support.host"
 local server = require "spec.support.server"
+local sh = require "spec.support.sh"
 
 require "firecracker.core.http"
 require "firecracker.core.net"
@@ -35,7 +36,8 @@ local function expected (kind, message)
 end
 
 -- Functions in which things are asked of the core, made to run in a state of their own: no upvalues. The outer one runs
--- undisturbed, with the argument; the inner one is what is failed, until no call is left to fail.
+-- undisturbed, with the argument (a directory to write in); the inner one is what is failed, until no call is left to
+-- fail.
 local function exhaust (kind, least, fn, argument)
   local chunk, n = string.dump(fn), 0
   for _ = 1, 2 do    -- what the libraries make once
@@ -72,10 +74,9 @@ local ENTRIES <const> = {
       require "firecracker.core"
     end
   end },
-  { "files", { c = 3, lua = 10, kernel = 5 }, function ()
+  { "files", { c = 3, lua = 10, kernel = 5 }, function (dir)
     local files = require "firecracker.core".files
-    local name = os.tmpname()
-    os.remove(name)
+    local name = dir .. "/" .. files.random_hex(4)
     return function ()
       files.remove_directory(name)
       assert(files.mkdir_private(name))
@@ -85,19 +86,19 @@ local ENTRIES <const> = {
       local again <close> = assert(files.reopen(0))
       local lock <close> = assert(files.lock(name .. "/file"))
       assert(not files.lock(name .. "/file"))
-      local dir <close> = assert(files.open(name, "r"))
+      local directory <close> = assert(files.open(name, "r"))
       assert(files.tail("/proc/self/../../etc/passwd", 100))
       assert(files.absolute "a/b/../c")
       assert(#assert(files.list(name)) == 2)
-      assert(files.look(name) and lock:number() + file:number() + again:number() + dir:number() > 0)
+      assert(files.look(name) and lock:number() + file:number() + again:number() + directory:number() > 0)
       assert(files.random_hex(32))
       assert(files.unlink(name .. "/file"))
       assert(files.remove_directory(name))
     end
   end },
-  { "copies", { lua = 4, kernel = 4 }, function ()
+  { "copies", { lua = 4, kernel = 4 }, function (dir)
     local files = require "firecracker.core".files
-    local name, long = os.tmpname(), ("x"):rep(5000)
+    local name, long = dir .. "/" .. files.random_hex(4), ("x"):rep(5000)
     local function finish (copy, err)
       local _ <close> = assert(copy, err)
       local done, problem
@@ -118,11 +119,10 @@ local ENTRIES <const> = {
       os.remove(name)
     end
   end },
-  { "a tree", { c = 2, lua = 10, kernel = 5 }, function ()
+  { "a tree", { c = 2, lua = 10, kernel = 5 }, function (dir)
     local core = require "firecracker.core"
     local tree = core.tree
-    local name = os.tmpname()
-    os.remove(name)
+    local name = dir .. "/" .. core.files.random_hex(4)
     assert(core.files.mkdir(name))
     return function ()
       local root <close> = assert(tree.name(name))
@@ -201,10 +201,10 @@ local ENTRIES <const> = {
       assert(err.errno == "ENOENT", err.message)
     end
   end },
-  { "a mount for another process", { lua = 2, kernel = 4 }, function ()
+  { "a mount for another process", { lua = 2, kernel = 4 }, function (dir)
     local tree = require "firecracker.core".tree
     local stat <close> = io.open "/proc/self/stat"
-    local pid, name = stat:read "n", os.tmpname():sub(2)
+    local pid, name = stat:read "n", dir:sub(2) .. "/" .. require "firecracker.core".files.random_hex(4)
     return function ()
       local root <close> = assert(tree.name "/")
       local source <close> = assert(tree.name "/etc/passwd")
@@ -241,9 +241,9 @@ local ENTRIES <const> = {
       assert(signals:key() and not signals:next())
     end
   end },
-  { "a stream", { c = 1, lua = 4, kernel = 2 }, function ()
+  { "a stream", { c = 1, lua = 4, kernel = 2 }, function (dir)
     local core = require "firecracker.core"
-    local name, long = os.tmpname(), ("c"):rep(2000)
+    local name, long = dir .. "/" .. core.files.random_hex(4), ("c"):rep(2000)
     os.remove(name)
     return function ()
       core.files.unlink(name)
@@ -261,10 +261,9 @@ local ENTRIES <const> = {
       assert(stream:read())
     end
   end },
-  { "a connection, both its ends", { c = 1, lua = 8, kernel = 8 }, function ()
+  { "a connection, both its ends", { c = 1, lua = 8, kernel = 8 }, function (dir)
     local core = require "firecracker.core"
-    local name = os.tmpname()
-    os.remove(name)
+    local name = dir .. "/" .. core.files.random_hex(4)
     assert(core.files.mkdir_private(name))
     local path = ("%s/%s/s"):format(name, ("d"):rep(100))    -- longer than a socket address
     assert(core.files.mkdir_private(path:sub(1, -3)))
@@ -360,7 +359,7 @@ describe("with one call failing,", function ()
     local name, kinds, fn = table.unpack(entry)
     for kind, least in pairs(kinds) do
       it(("%s (%s)"):format(name, kind), function ()
-        exhaust(kind, least, fn)
+        sh.tmpdir(function (dir) exhaust(kind, least, fn, dir) end)
       end)
     end
   end

@@ -6,6 +6,7 @@ local fds = require "spec.support.fds"
 local fork = require "spec.support.fork"
 local host = require "spec.support.host"
 local http = require "firecracker.core.http"
+local scratch = require "spec.support.scratch"
 local server = require "spec.support.server"
 
 -- Run fn in a forked child; fails unless it returns.
@@ -37,8 +38,7 @@ describe("after a fork", function ()
   local function everything (fn)
     server({ { text = server.reply(200, "x") }, { text = server.reply(200, "y"), after = 0.1 } }, function (s)
       local null <close> = assert(core.files.open("/dev/null", "r+"))
-      local name = os.tmpname()
-      os.remove(name)
+      local name = scratch "fifo"
       assert(core.files.mkfifo(name))
       local writer <close> = assert(io.open(name, "r+"))
       local all = {
@@ -48,7 +48,7 @@ describe("after a fork", function ()
         signals = assert(core.signals.open { "USR1" }),
         stream = assert(core.stream.open(assert(core.files.open(name, "r+")))),
         timer = assert(core.reactor():timer()),
-        watch = assert(core.watch.open("/tmp", name:match "[^/]+$" .. "-more")),
+        watch = assert(core.watch.open(assert(name:match "^(.*)/"), name:match "[^/]+$" .. "-more")),
       }
       all.idle, all.running = assert(all.client:request()), assert(all.client:request())
       assert(all.idle:start("GET", "/idle"))

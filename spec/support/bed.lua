@@ -24,10 +24,7 @@ function bed.config (name, more)
   return config
 end
 
---- A path that is taken by nothing, in a directory that is there.
-function bed.scratch (name)
-  return ("%s/firecracker-lua-spec-%s-%s"):format(os.getenv "TMPDIR" or "/tmp", core.files.random_hex(4), name)
-end
+bed.scratch = require "spec.support.scratch"
 
 --- Write a file and return its path.
 function bed.write (path, text)

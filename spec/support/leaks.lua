@@ -5,6 +5,7 @@
 
 local core = require "firecracker.core"
 local loop = require "firecracker.loop"
+local scratch = require "spec.support.scratch"
 
 local leaks = {}
 
@@ -43,7 +44,7 @@ find /sys/fs/cgroup -maxdepth 5 -type d -path '*%s*' 2>/dev/null | sort
 ]]
 
 local function snapshot ()
-  local path = os.tmpname()
+  local path = scratch "snapshot"
   -- to a file: a pipe would be a descriptor of ours
   os.execute(("{ %s } >%s"):format(COMMAND:format(own_pid(), leaks.run_dir, leaks.run_dir, leaks.links, leaks.links), path))
   local file <close> = assert(io.open(path))

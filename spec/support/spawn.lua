@@ -6,6 +6,7 @@
 
 local core = require "firecracker.core"
 local driver = require "spec.support.reactor"
+local scratch = require "spec.support.scratch"
 
 local spawn = {}
 
@@ -31,8 +32,9 @@ function spawn.ended (process)
 end
 
 function spawn.output (program, options)
-  local name = os.tmpname()
+  local name = scratch "output"
   local _ <close> = setmetatable({}, { __close = function () os.remove(name) end })
+  assert(core.files.create(name))
   local file <close> = assert(core.files.open(name, "w"))
   options = options or {}
   options.stdio = { nil, file, file }
