@@ -16,7 +16,7 @@ static char sent[1 << 16];
 static ssize_t naive (const char *text, size_t n) {
   const char *end = memchr(text, '\n', n);
   char digits[16] = "";
-  if (n < 5 || !end || memcmp(text, "OK ", 3) != 0 || end - text - 3 > 12 || end == text + 3)
+  if (n < 5 || !end || memcmp(text, "OK ", 3) != 0 || end - text - 3 > 10 || end == text + 3)
     return -1;
   memcpy(digits, text + 3, (size_t)(end - text - 3));
   if (strspn(digits, "0123456789") != (size_t)(end - text - 3))
