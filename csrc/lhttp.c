@@ -55,18 +55,21 @@ A client of the server at a Unix socket. Nothing is connected before the first r
 @function client
 @tparam reactor reactor
 @string path of the socket; may be longer than the 107 bytes of a socket address
+@int[opt] body_limit bytes: a longer body is sent when the server says so ("Expect: 100-continue"); absent: none waits
 @treturn[1] client with the methods `request()` and `close()`
 @return[2] nil
 @return[2] err
 */
 static int http_client (lua_State *L) {
   const char *path = luaL_checkstring(L, 2);
+  lua_Integer body_limit = luaL_optinteger(L, 3, LUA_MAXINTEGER);
+  luaL_argcheck(L, body_limit >= 0, 3, "a number of bytes expected");
   fc_http_engine *e = engine_of(L, 1);
   fc_http_client *c = lua_newuserdatauv(L, sizeof *c, 0);
   *c = (fc_http_client){0};
   luaL_setmetatable(L, CLIENT_BOX);
   fc_error err;
-  if (fc_http_client_open(c, e, path, &err) < 0)
+  if (fc_http_client_open(c, e, path, (size_t)body_limit, &err) < 0)
     return fc_fail(L, &err);
   return 1;
 }

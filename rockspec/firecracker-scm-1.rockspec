@@ -44,6 +44,7 @@ build = {
     ["firecracker.api.models.whole"] = "lua/firecracker/api/models/whole.lua",
     ["firecracker.api.models.words"] = "lua/firecracker/api/models/words.lua",
     ["firecracker.api.operations"] = "lua/firecracker/api/operations.lua",
+    ["firecracker.api.payload"] = "lua/firecracker/api/payload.lua",
     ["firecracker.api.phases"] = "lua/firecracker/api/phases.lua",
     ["firecracker.cli"] = "lua/firecracker/cli/init.lua",
     ["firecracker.cli.api"] = "lua/firecracker/cli/api.lua",

@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size) {
   fc_error err;
   if (!engine.reactor)
     open_all();
-  FUZZ_CHECK(fc_http_client_open(&client, &engine, address.sun_path, &err) == 0);
+  FUZZ_CHECK(fc_http_client_open(&client, &engine, address.sun_path, 1 << 20, &err) == 0);
   FUZZ_CHECK(fc_http_request_open(&q, &client, &err) == 0);
   FUZZ_CHECK(fc_buffer_append(&body, "{}", 2) == 0 && fc_http_request_start(&q, "PUT", "/a", &body, &err) == 0);
   int fd = accept_one(&q);
@@ -114,7 +114,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size) {
     close(fd);
   fc_http_client_close(&client);   /* its connection, were it left open, would not be asked again */
   fc_http_request_close(&q);
-  FUZZ_CHECK(fc_http_client_open(&client, &engine, address.sun_path, &err) == 0);
+  FUZZ_CHECK(fc_http_client_open(&client, &engine, address.sun_path, 1 << 20, &err) == 0);
   FUZZ_CHECK(fc_http_request_open(&q, &client, &err) == 0);
   ask_again(&q);
   fc_http_client_close(&client);

@@ -21,6 +21,8 @@
 /* Of a body shorter than EXPECT_LENGTH libcurl sends no "Expect:". */
 enum { REPLY_LIMIT = 64 * 1024 * 1024, URL_LIMIT = 2048, EXPECT_LENGTH = 1024 };
 
+static char expect[] = "Expect: 100-continue";
+
 struct fc_http_socket {
   fc_source source;
   fc_http_engine *engine;
@@ -239,6 +241,7 @@ int fc_http_engine_open (fc_http_engine *e, fc_reactor *r, fc_error *err) {
     fc_http_engine_close(e);
     return fc_error_memory(err);
   }
+  e->expecting = (struct curl_slist){.data = expect, .next = e->headers->next};
   curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, socket_changed);
   curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e);
   curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, timer_changed);
@@ -260,8 +263,8 @@ void fc_http_engine_close (fc_http_engine *e) {
 
 /* ---- client ---- */
 
-int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path, fc_error *err) {
-  *c = (fc_http_client){0};
+int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path, size_t body_limit, fc_error *err) {
+  *c = (fc_http_client){.body_limit = body_limit};
   c->path = strdup(path);
   if (!c->path)
     return fc_error_memory(err);
@@ -330,6 +333,7 @@ int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) 
   curl_easy_setopt(q->easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(q->easy, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN, 365L * 86400);
+  curl_easy_setopt(q->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 86400L * 1000);   /* the caller's time limit is shorter */
   curl_easy_setopt(q->easy, CURLOPT_ERRORBUFFER, q->problem);
   curl_easy_setopt(q->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
   curl_easy_setopt(q->easy, CURLOPT_OPENSOCKETDATA, q);
@@ -392,6 +396,8 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   struct curl_slist *headers = e->headers;
   if (!body)
     headers = headers->next->next;   /* each costs libcurl a pass */
+  else if (q->body.length > q->client->body_limit)
+    headers = &e->expecting;
   else if (q->body.length < EXPECT_LENGTH)
     headers = headers->next;
   curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, headers);

@@ -24,6 +24,7 @@ typedef struct {
   CURLM *multi;
   fc_timer timer;
   struct curl_slist *headers;    /* "Expect:", Content-Type, Host: a request has the last ones that it needs */
+  struct curl_slist expecting;   /* "Expect: 100-continue" and the rest of them */
   fc_http_socket **sockets;      /* by descriptor */
   size_t sockets_size;
   fc_http_request *unwatched;    /* those that cannot go on, while libcurl works */
@@ -35,6 +36,7 @@ struct fc_http_client {
   fc_http_engine *engine;        /* NULL: closed */
   char *path;
   char host[32];                 /* "http://vm-7": libcurl keeps connections apart by it */
+  size_t body_limit;             /* a longer body is sent when the server says so */
   fc_http_socket *sockets;       /* open connections of this client */
   fc_http_request *requests;     /* requests made by this client */
   bool closing;                  /* opens no new connection */
@@ -67,7 +69,8 @@ int fc_http_engine_open (fc_http_engine *e, fc_reactor *r, fc_error *err);
 /* After all clients are closed. */
 void fc_http_engine_close (fc_http_engine *e);
 
-int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path, fc_error *err);
+/* A body longer than `body_limit` waits for the server's "100 Continue". */
+int fc_http_client_open (fc_http_client *c, fc_http_engine *e, const char *path, size_t body_limit, fc_error *err);
 /* Cancels what runs, closes its connections now. Idempotent. */
 void fc_http_client_close (fc_http_client *c);
 

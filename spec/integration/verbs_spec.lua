@@ -194,6 +194,18 @@ describe("#kvm the verbs of a machine", function ()
     fails("config", "^fcinit.ConfigMmds: set_metadata: 60008 bytes", fc.boot(bed.config("idle", { mmds = { a = ("x"):rep(60000) } })))
   end)
 
+  it("survive a request that is longer than the VMM takes", function ()
+    for _, each in ipairs { { 51200 }, { 60000, "--http-api-max-payload-size", "60000" }, { 200, "--http-api-max-payload-size", "200" } } do
+      local limit = table.remove(each, 1)
+      local vm <close> = assert(fc.boot(bed.config("idle", { vmm = { arguments = each } })))
+      for _ = 1, 20 do
+        fails("api", "size %d+ is larger than the limit of " .. limit, vm.api:patch_mmds { a = ("x"):rep(limit - 7) })
+      end
+      assert.is_true(vm.api:put_mmds { a = ("x"):rep(limit - 8) })
+      assert.equal(limit - 8, #vm:metadata().a)
+    end
+  end)
+
   it("plug devices where the release can", function ()
     local vm <close> = assert(fc.boot(bed.config "idle"))
     local minor = tonumber(vm:version():match "^1%.(%d+)")

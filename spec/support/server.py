@@ -2,7 +2,8 @@
 
 usage: server.py PATH SCRIPT     SCRIPT is a JSON list: one entry a request, in the order they come on all connections;
 the last one stays. An entry: {"text": bytes in hexadecimal, "after": seconds before it, "close": true: hang up then,
-"hang": true: no reply}. What happens is told line by line on the standard output.
+"hang": true: no reply, "early": true: the reply before the body}. Who expects it is told to go on with the body. What
+happens is told line by line on the standard output.
 """
 import json, os, socket, sys, threading, time
 
@@ -23,7 +24,7 @@ def next_entry():
         return script[min(asked, len(script)) - 1]
 
 
-def read_request(connection, buffer):
+def read_head(connection, buffer):
     while b"\r\n\r\n" not in buffer:
         data = connection.recv(65536)
         if not data:
@@ -31,25 +32,31 @@ def read_request(connection, buffer):
         buffer += data
     head, buffer = buffer.split(b"\r\n\r\n", 1)
     lines = head.decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-    length = int(headers.get("content-length", 0))
+    return (lines[0], dict(line.lower().split(": ", 1) for line in lines[1:])), buffer
+
+
+def read_body(connection, buffer, length):
     while len(buffer) < length:
         buffer += connection.recv(65536)
-    return (lines[0], headers, buffer[:length]), buffer[length:]
+    return buffer[:length], buffer[length:]
 
 
 def serve(connection, number):
     buffer = b""
     try:
         while True:
-            request, buffer = read_request(connection, buffer)
-            if request is None:
+            head, buffer = read_head(connection, buffer)
+            if head is None:
                 break
-            line, headers, body = request
+            line, headers = head
+            entry = next_entry()
             if "expect" in headers:
                 tell("expect", number)
+                if not entry.get("early"):
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            length = 0 if entry.get("early") else int(headers.get("content-length", 0))
+            body, buffer = read_body(connection, buffer, length)
             tell("request", number, line, headers.get("host"), body.decode("latin-1"))
-            entry = next_entry()
             if entry.get("hang"):
                 continue
             time.sleep(entry.get("after", 0))
@@ -59,6 +66,8 @@ def serve(connection, number):
     except OSError as error:
         tell("error", number, error.strerror)
     connection.close()
+    if buffer:
+        tell("left", number, len(buffer))
     tell("end", number)
 
 

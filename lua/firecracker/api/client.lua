@@ -9,6 +9,7 @@ local errors = require "firecracker.errors"
 local gate = require "firecracker.api.gate"
 local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
+local payload = require "firecracker.api.payload"
 local phases = require "firecracker.api.phases"
 
 local now <const>, encode <const> = core.now, core.json.encode
@@ -32,7 +33,8 @@ local LATE <const>, LATEST <const> = 0.25, 2   -- seconds without a reply until 
 -- about), `who` (names the machine in errors),
 -- `gone` (function: `err` when the server's process is known to be dead, else nil), `hangs` (function, asked when a reply is
 -- late: whether none will come), `starting` (true: the server may
--- still be on its way to listen, so a refused connection is tried again)
+-- still be on its way to listen, so a refused connection is tried again), `body_limit` (bytes, default 51200: a longer body
+-- is sent when the server says so, @{firecracker.api.payload})
 -- @treturn table client; close it
 function client.new (path, options)
   options = options or {}
@@ -48,6 +50,7 @@ function client.new (path, options)
     moved = options.moved,
     who = options.who,
     starting = options.starting or false,
+    body_limit = options.body_limit or payload.LIMIT,
     closed = false,
     uses = {},      -- its requests, each as `take` returns it
     idle = {},      -- those to be used again
@@ -89,7 +92,7 @@ local use_metatable = {
 local function add_request (self)
   if not self.core then
     local http = require "firecracker.core.http"
-    self.core = assert(http.client(core.reactor(), self.path))
+    self.core = assert(http.client(core.reactor(), self.path, self.body_limit))
   end
   local request = assert(self.core:request())
   local use = setmetatable({ client = self, request = request, key = request:key(), text = core.json.buffer(), pending = false },

@@ -9,6 +9,7 @@ local handler = require "firecracker.handler"
 local launch = require "firecracker.launch"
 local lazy = require "firecracker.lazy"
 local paths = require "firecracker.machine.paths"
+local payload = require "firecracker.api.payload"
 
 local by_file = lazy "firecracker.launch.by_file"
 local config_file = lazy "firecracker.config.file"
@@ -157,6 +158,7 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     moved = function (state) vm.phase = state end,
     who = "machine " .. vm.id,
     starting = true,
+    body_limit = payload.limits(vm.config.vmm.arguments),
   })
   if not api then
     return nil, err

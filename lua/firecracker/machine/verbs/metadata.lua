@@ -4,27 +4,15 @@
 local asking = require "firecracker.machine.verbs.asking"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local payload = require "firecracker.api.payload"
 
 local call, check = asking.call, asking.check
 local methods = {}
 
--- Bytes of metadata that the VMM takes unless its command line says otherwise.
-local METADATA_LIMIT <const> = 51200
-
--- The smaller of the limits that the VMM's command line sets: the store's is the body's where it has none of its own.
-local function metadata_limit (arguments)
-  local named = {}
-  for i, argument in ipairs(arguments) do
-    named[argument] = math.tointeger(tonumber(arguments[i + 1]))
-  end
-  local body = named["--http-api-max-payload-size"] or METADATA_LIMIT
-  return math.min(body, named["--mmds-size-limit"] or body)
-end
-
--- The VMM would read what is beyond its limit as requests.
 local function check_metadata (self, verb, data)
   check(verb, data, "table", "data: ")
-  local size, limit = #core.json.encode(data), metadata_limit(self.config.vmm.arguments)
+  local _, limit = payload.limits(self.config.vmm.arguments)
+  local size = #core.json.encode(data)
   if size > limit then
     return nil, errors.new {
       code = "config", operation = verb, message = ("%s: %d bytes of JSON, at most %d fit"):format(verb, size, limit),
