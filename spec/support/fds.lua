@@ -1,6 +1,7 @@
 --- Descriptors of this process, by what /proc/self/fd shows: before and after a test they are the same.
 --   before_each(fds.remember)
 --   after_each(fds.compare)
+-- or, where no garbage can have any and a collection costs too much, `local before = fds.all()` and fds.same(before)
 -- fds.count(pattern): how many there are whose target matches
 
 local lfs = require "lfs"
@@ -28,32 +29,40 @@ function fds.count (pattern)
   return n
 end
 
-local function collected ()
-  collectgarbage()
-  collectgarbage()    -- what finalizers let go
-  return fds.all()
-end
-
-local before
-
-function fds.remember ()
-  before = collected()
-end
-
-function fds.compare ()
-  local differences = {}
-  local after = collected()
+local function differences (before, after)
+  local found = {}
   for fd, target in pairs(after) do
     if before[fd] ~= target then
-      differences[#differences + 1] = ("left open: %d -> %s"):format(fd, target)
+      found[#found + 1] = ("left open: %d -> %s"):format(fd, target)
     end
   end
   for fd, target in pairs(before) do
     if not after[fd] then
-      differences[#differences + 1] = ("closed: %d -> %s"):format(fd, target)
+      found[#found + 1] = ("closed: %d -> %s"):format(fd, target)
     end
   end
-  assert(#differences == 0, table.concat(differences, "; "))
+  return #found > 0 and table.concat(found, "; ") or nil
+end
+
+local remembered
+
+-- Garbage is collected once before a test and once after it: all that busted holds is walked for it.
+function fds.remember ()
+  collectgarbage()
+  remembered = fds.all()
+end
+
+function fds.compare ()
+  collectgarbage()
+  if differences(remembered, fds.all()) then
+    collectgarbage()    -- what finalizers let go
+    fds.same(remembered)
+  end
+end
+
+function fds.same (before)
+  local found = differences(before, fds.all())
+  assert(not found, found)
 end
 
 return fds
