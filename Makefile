@@ -107,7 +107,8 @@ test:
 	scripts/test $(TESTS)
 
 # The specs under AddressSanitizer and UBSan: an interpreter that preloads them stands first on PATH, so that Lua programs
-# which specs start have them too, and no other child. What tests packaging and scripts says nothing more under them.
+# which specs start have them too, and no other child. What tests packaging and scripts says nothing more under them; of
+# the random configurations a tenth is enough.
 san := -fsanitize=address,undefined
 asan:
 	$(MAKE) -s BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer $(san)' LDFLAGS='$(san) -Wl,-z,nodelete' all support
@@ -118,7 +119,7 @@ asan:
 	eval "$$($(MAKE) -s BUILD=$(BUILD)/asan env)"; \
 	PATH="$(abspath $(BUILD))/asan/bin:$$PATH:$(abspath $(BUILD))/vmm" \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	lua5.4 spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
+	CASES=$(or $(CASES),200) lua5.4 spec/run.lua --run=asan --exclude-tags=scripts $(TESTS)
 
 # valgrind 3.19 knows neither pidfd_send_signal nor a child that shares memory: what starts processes stays out.
 memchecked := $(patsubst %,spec/core/%_spec.lua,documentation fd files json reactor signals stream watch)

@@ -1,7 +1,8 @@
 -- A busted output handler: one line a failure with all that is needed to find it, each skip with its reason, the
 -- slowest five. A failure outside a test (a file, a before_each) counts as one too.
---   SPEC_RESULTS  a file that gets "running", "passed", "failed" or "skipped", a tab and the name, line by line, and
---                 "end": a run that dies still says where; without it the counts are printed at the end
+--   SPEC_RESULTS  a file that gets "running", "passed", "failed" or "skipped", the name, and the seconds it took, with
+--                 tabs between, line by line, and "end": a run that dies still says where; without it the counts are
+--                 printed at the end
 --   SPEC_STRICT   a skipped spec that needs the machine (#kvm, #root, #linux) counts as failed
 
 local results = os.getenv "SPEC_RESULTS"
@@ -32,9 +33,9 @@ return function (options)
     return one_line(table.concat(names, " "))
   end
 
-  local function note (status, name)
+  local function note (status, name, seconds)
     if counts[status] then counts[status] = counts[status] + 1 end
-    if file then file:write(status, "\t", name, "\n") end
+    if file then file:write(status, "\t", name, seconds and ("\t%.3f"):format(seconds) or "", "\n") end
   end
 
   local function say (word, element, name, message)
@@ -63,7 +64,7 @@ return function (options)
   local function finish (element, _, status)
     times[#times + 1] = { element.duration or 0, name_of(element) }
     if status == "success" then
-      note("passed", name_of(element))
+      note("passed", name_of(element), element.duration)
     elseif status == "pending" then
       skip(element, reasons[element])
     else
