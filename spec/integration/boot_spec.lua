@@ -278,6 +278,21 @@ describe("#kvm a machine that cannot start", function ()
     assert.equal(1, err.exited)
   end)
 
+  it("counts the host's huge pages before anything is created", function ()
+    local counts = {}
+    for _, name in ipairs { "free", "resv", "nr_overcommit", "surplus" } do
+      local file <close> = io.open("/sys/kernel/mm/hugepages/hugepages-2048kB/" .. name .. "_hugepages")
+      counts[name] = file and file:read "n" or 0
+    end
+    local have = counts.free - counts.resv + math.max(0, counts.nr_overcommit - counts.surplus)
+    local size = { vcpu_count = 1, mem_size_mib = 2 * have + 2, huge_pages = "2M" }
+    local vm, err = fc.boot(bed.config("exit", { machine_config = size }))
+    assert.is_nil(vm)
+    assert.same({ "config", "machine_config.huge_pages", "validate.Cfg" }, { err.code, err.field, err.handler })
+    assert.matches(("%d pages of 2 MiB are needed, this host has %d %%(/proc/sys/vm/nr_hugepages%%)$"):format(have + 1, have),
+      tostring(err))
+  end)
+
   it("refuses a socket that is in the way, and one whose path is too long", function ()
     local path = bed.write(bed.scratch "socket", "")
     finally(function () os.remove(path) end)

@@ -46,7 +46,30 @@ local function check_release (config)
   return true
 end
 
---- Files can be opened, there is something to boot, and the VMM's release has what is asked for.
+local HUGE_PAGES <const> = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+local function huge_pages (name)
+  local file <close> = io.open(HUGE_PAGES .. name)
+  return file and file:read "n" or 0
+end
+
+-- The VMM reserves none: without a page it calls the kernel image invalid, or is killed when its guest touches one more.
+local function check_huge_pages (size)
+  local needed = size.huge_pages == "2M" and size.mem_size_mib // 2 or 0
+  if needed == 0 then
+    return true
+  end
+  local free = huge_pages "free_hugepages" - huge_pages "resv_hugepages"
+    + math.max(0, huge_pages "nr_overcommit_hugepages" - huge_pages "surplus_hugepages")
+  if free >= needed then
+    return true
+  end
+  return refuse("machine_config.huge_pages", ("%d pages of 2 MiB are needed, this host has %d"):format(needed, free),
+    { hint = "/proc/sys/vm/nr_hugepages" })
+end
+
+--- Files can be opened, there is something to boot, the huge pages that are asked for are there, and the VMM's release has
+-- what is asked for.
 validate.cfg = handler.new("validate.Cfg", function (vm)
   local config = vm.config
   if config.snapshot then
@@ -75,6 +98,10 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
     if not ok then
       return nil, err
     end
+  end
+  local ok, err = check_huge_pages(config.machine_config)
+  if not ok then
+    return nil, err
   end
   return check_release(config)
 end)
