@@ -336,8 +336,8 @@ local function learn (self, options)
 end
 
 -- Tell of what this release has wrong, once.
-local function warn (self, gated, release)
-  for _, record in ipairs(gate.warnings(gated, release)) do
+local function warn (self, gated, release, body)
+  for _, record in ipairs(gate.warnings(gated, release, body)) do
     self.warned = self.warned or {}
     if self.log and not self.warned[record] then
       self.warned[record] = true
@@ -353,7 +353,7 @@ local function lacking (self, gated, body, options)
   if not release then
     return nil
   end
-  warn(self, gated, release)
+  warn(self, gated, release, body)
   local found = gate.check(gated, body, release, options and options.at)
   return found and errors.new(found)
 end
