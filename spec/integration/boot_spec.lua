@@ -32,6 +32,35 @@ describe("#kvm a machine", function ()
     assert.equal("", out)
   end)
 
+  it("warns of a drive that another machine writes to", function ()
+    local path = bed.scratch "drive"
+    bed.write(path, ("\0"):rep(1 << 20))
+    finally(function () os.remove(path) end)
+    local warnings = {}
+    local function boot (read_only)
+      local drive = { drive_id = "data", path_on_host = path, is_root_device = false, is_read_only = read_only }
+      return assert(fc.boot(bed.config("idle", { drives = { drive }, log = function (event)
+        warnings[#warnings + 1] = event.event == "warning" and event or nil
+      end })))
+    end
+    local reader <close> = boot(true)
+    local one <close> = boot(false)
+    assert.equal("running", reader.state)
+    boot(true):close()
+    assert.same({}, warnings)
+    boot(false):close()
+    local expected = ("config.drives[1].path_on_host: machine %s writes to %s too"):format(one.id, path)
+    assert.same({ expected, path }, { warnings[1].message, warnings[1].path })
+    one:close()
+    boot(false):close()
+    assert.equal(1, #warnings)
+    fc.run(function ()   -- before either has it open
+      local made <close> = assert(fc.all { function () return boot(false) end, function () return boot(false) end })
+      assert.equal(2, #made)
+    end)
+    assert.equal(2, #warnings)
+  end)
+
   it("waits no longer than told, and again", function ()
     local vm <close> = assert(fc.boot(bed.config "idle"))
     local ok, err = vm:wait { timeout = 0.02 }

@@ -8,8 +8,10 @@ local errors = require "firecracker.errors"
 local gate = require "firecracker.api.gate"
 local handler = require "firecracker.handler"
 local lazy = require "firecracker.lazy"
+local paths = require "firecracker.machine.paths"
 
 local release = lazy "firecracker.release"
+local writers = lazy "firecracker.snapshot.writers"
 
 local files = core.files
 local validate = {}
@@ -32,6 +34,19 @@ local function check_file (field, path, mode)
     return refuse(field, path .. " is a directory", { path = path, errno = "EISDIR" })
   end
   return true
+end
+
+-- Two machines that write to one file destroy it, unless their guests know of each other; a jail may have a copy.
+local function warn_of_writers (vm)
+  for i, drive in ipairs(vm.config.jailer and {} or vm.config.drives) do
+    local path = not drive.is_read_only and drive.path_on_host or nil
+    local writer = path and next(paths.used) and writers.of(path, vm)
+    if writer then
+      vm:emit { event = "warning", level = "warn", path = path,
+                message = ("config.drives[%d].path_on_host: machine %s writes to %s too"):format(i, writer.id, path) }
+    end
+    paths.note(vm, path)
+  end
 end
 
 -- The VMM has what the configuration asks for.
@@ -99,11 +114,12 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
       return nil, err
     end
   end
-  local ok, err = check_huge_pages(config.machine_config)
-  if not ok then
-    return nil, err
+  warn_of_writers(vm)
+  local ok, err = check_release(config)
+  if ok then
+    ok, err = check_huge_pages(config.machine_config)
   end
-  return check_release(config)
+  return ok, err
 end)
 
 --- A jailed start has what it needs: capabilities, programs, directories, cgroups.
