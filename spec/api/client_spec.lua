@@ -182,7 +182,21 @@ describe("a client of the API", function ()
         loop.run(times_out, api, { timeout = 0.02 })
         loop.under(now() + 0.02, times_out, api)
         assert.equal(1, api:request("GET", "/"))
-        s:wait("^end", 3)    -- each was hung up
+        assert.equal(0, s:count "^end")    -- a VMM whose client hangs up as it answers is killed
+        api:close()
+        s:wait("^end", 4)
+      end)
+    end)
+
+    it("takes the reply that nobody waits for any more", function ()
+      server({ { text = reply(200, "1"), after = 0.3 } }, function (s)
+        local api = new(s.path)
+        for _ = 1, 9 do
+          times_out(api, { timeout = 0.02 })
+        end
+        s:wait("^accept", 9)
+        assert.equal(1, api:request("GET", "/"))    -- by one of these connections
+        assert.same({ 9, 0 }, { s:count "^accept", s:count "^e[nr]" })
       end)
     end)
 
@@ -275,7 +289,7 @@ describe("a client of the API", function ()
       end)
     end)
 
-    it("cancelled, gives its connection up and lets the next have it", function ()
+    it("cancelled, leaves its connection to the reply and lets the next have another", function ()
       server({ { hang = true }, { text = reply(200, "1") } }, function (s)
         local api = new(s.path)
         loop.run(function ()
@@ -286,6 +300,8 @@ describe("a client of the API", function ()
           assert.equal("cancelled", select(2, task:wait()).code)
           assert.equal(1, api:request("GET", "/"))
         end)
+        assert.equal(0, s:count "^end")
+        api:close()
         s:wait "^end 1"
       end)
     end)

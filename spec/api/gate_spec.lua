@@ -68,6 +68,11 @@ describe("the gate", function ()
     local gated = gate.of(named.put_snapshot_load)
     assert.equal("1.16.1", gate.warnings(gated, "1.16.0")[1].fixed)
     assert.same({}, gate.warnings(gated, "1.16.1"))
+    local create, diff, full = gate.of(named.put_snapshot_create), { snapshot_type = "Diff" }, { snapshot_type = "Full" }
+    assert.same({ true, false }, { gate.asks(create, diff), gate.asks(create, full) })
+    for text, expected in pairs { ["1.13.2"] = 0, ["1.14.0"] = 1, ["1.14.1"] = 1, ["1.14.2"] = 0 } do
+      assert.same({ expected, 0 }, { #gate.warnings(create, text, diff), #gate.warnings(create, text, full) })
+    end
   end)
 end)
 

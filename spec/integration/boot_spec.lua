@@ -32,6 +32,35 @@ describe("#kvm a machine", function ()
     assert.equal("", out)
   end)
 
+  it("warns of a drive that another machine writes to", function ()
+    local path = bed.scratch "drive"
+    bed.write(path, ("\0"):rep(1 << 20))
+    finally(function () os.remove(path) end)
+    local warnings = {}
+    local function boot (read_only)
+      local drive = { drive_id = "data", path_on_host = path, is_root_device = false, is_read_only = read_only }
+      return assert(fc.boot(bed.config("idle", { drives = { drive }, log = function (event)
+        warnings[#warnings + 1] = event.event == "warning" and event or nil
+      end })))
+    end
+    local reader <close> = boot(true)
+    local one <close> = boot(false)
+    assert.equal("running", reader.state)
+    boot(true):close()
+    assert.same({}, warnings)
+    boot(false):close()
+    local expected = ("config.drives[1].path_on_host: machine %s writes to %s too"):format(one.id, path)
+    assert.same({ expected, path }, { warnings[1].message, warnings[1].path })
+    one:close()
+    boot(false):close()
+    assert.equal(1, #warnings)
+    fc.run(function ()   -- before either has it open
+      local made <close> = assert(fc.all { function () return boot(false) end, function () return boot(false) end })
+      assert.equal(2, #made)
+    end)
+    assert.equal(2, #warnings)
+  end)
+
   it("waits no longer than told, and again", function ()
     local vm <close> = assert(fc.boot(bed.config "idle"))
     local ok, err = vm:wait { timeout = 0.02 }
@@ -276,6 +305,21 @@ describe("#kvm a machine that cannot start", function ()
     local err = fails(bed.config("hello", { vmm = { binary = "/bin/false" } }))
     assert.equal("exited", err.code)
     assert.equal(1, err.exited)
+  end)
+
+  it("counts the host's huge pages before anything is created", function ()
+    local counts = {}
+    for _, name in ipairs { "free", "resv", "nr_overcommit", "surplus" } do
+      local file <close> = io.open("/sys/kernel/mm/hugepages/hugepages-2048kB/" .. name .. "_hugepages")
+      counts[name] = file and file:read "n" or 0
+    end
+    local have = counts.free - counts.resv + math.max(0, counts.nr_overcommit - counts.surplus)
+    local size = { vcpu_count = 1, mem_size_mib = 2 * have + 2, huge_pages = "2M" }
+    local vm, err = fc.boot(bed.config("exit", { machine_config = size }))
+    assert.is_nil(vm)
+    assert.same({ "config", "machine_config.huge_pages", "validate.Cfg" }, { err.code, err.field, err.handler })
+    assert.matches(("%d pages of 2 MiB are needed, this host has %d %%(/proc/sys/vm/nr_hugepages%%)$"):format(have + 1, have),
+      tostring(err))
   end)
 
   it("refuses a socket that is in the way, and one whose path is too long", function ()

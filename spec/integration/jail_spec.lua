@@ -256,6 +256,41 @@ describe("#kvm #root a jailed machine", function ()
     assert(vm:close())
   end)
 
+  it("out of its cgroup's memory, says so; killed otherwise, does not", function ()
+    local v1 = sh "awk '$3 == \"cgroup\" && $4 ~ /(^|,)memory(,|$)/ {print $2}' /proc/mounts":match "^(%S+)\n"
+    if not v1 and not sh "cat /sys/fs/cgroup/cgroup.controllers":find "memory" then
+      return pending "no cgroup hierarchy with the controller memory here"
+    end
+    local limit = { [v1 and "memory.limit_in_bytes" or "memory.max"] = "64M" }
+    for _, daemonize in ipairs { false, true } do
+      local vm <close> = assert(fc.boot(jails.config("fill", { cgroups = limit, daemonize = daemonize, parent_cgroup = leaks.links })))
+      local ended = assert(vm:wait { timeout = 60 })
+      assert.matches("^out of memory: the kernel killed it at the limit of its cgroup /.*/" .. vm.id .. "$", ended.reason)
+      assert.equal(ended.reason, vm:exited_error().hint)
+    end
+    local vm <close> = assert(fc.boot(jails.config("idle", { cgroups = limit, parent_cgroup = leaks.links })))
+    vm:kill()
+    local ended = assert(vm:wait { timeout = 60 })
+    assert.same({ signal = 9 }, { signal = ended.signal, reason = ended.reason })
+  end)
+
+  it("writes no snapshot that is larger than its files may be, which would kill it", function ()
+    local size <const> = 128 << 20
+    for fsize, fits in pairs { [size - 1] = false, [size] = true } do
+      local vm <close> = assert(fc.boot(jails.config("idle", { resource_limits = { fsize = fsize } })))
+      local path = jails.files .. "/state"
+      local taken, err = vm:snapshot { snapshot_path = path, mem_file_path = jails.files .. "/memory", pause = true }
+      assert.equal(fits, taken ~= nil, err)
+      if fits then
+        sh(("rm %s %s.json %s/memory"):format(path, path, jails.files))
+      else
+        assert.same({ "snapshot", "EFBIG" }, { err.code, err.errno })
+        assert.matches("has 134217728 bytes, its VMM may write files of 134217727 %(jailer.resource_limits.fsize", tostring(err))
+      end
+      assert.equal("running", vm.state)
+    end
+  end)
+
   it("without cgroups stays where we are", function ()
     local vm <close> = assert(fc.boot(jails.config "idle"))
     assert.equal(bed.read "/proc/self/cgroup", bed.read(("/proc/%d/cgroup"):format(vm.pid)))

@@ -74,6 +74,18 @@ describe("#kvm the end of a machine", function ()
     end
   end)
 
+  it("has a reason where Firecracker has but a number for it", function ()
+    local known = { BUS = { 149, "^SIGBUS: a file that it maps" }, XFSZ = { 151, "^SIGXFSZ: a file .* beyond its limit" } }
+    for signal, expected in pairs(known) do
+      local vm <close> = assert(fc.boot(bed.config "idle"))
+      assert(vm:kill(signal))
+      local ended = assert(vm:wait { timeout = 30 })
+      assert.equal(expected[1], ended.exited)
+      assert.matches(expected[2], ended.reason)
+      assert.equal(ended.reason, vm:exited_error().hint)
+    end
+  end)
+
   it("comes to a guest that hangs", function ()
     local vm <close> = assert(fc.boot(bed.config("hang", { timeouts = { shutdown = 0.05 } })))
     assert.same({ by = "term", signal = 15 }, vm:stop())

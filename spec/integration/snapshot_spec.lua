@@ -494,8 +494,11 @@ describe("#kvm a snapshot", function ()
         return { (sh("ls " .. vm.jail.root .. "/vm")), select(2, bed.read(("/proc/%d/mountinfo"):format(vm.pid)):gsub("\n", "")),
                  #vm.undo, fds.count() }
       end
+      options.timeout = 0   -- the connection of a request that is given up stays: the next one makes another
+      assert.is_nil((vm:snapshot(options)))
       local before = held()
       assert.equal("kernel\n", before[1])
+      options.timeout = nil
       assert.equal(32 << 20, assert(vm:snapshot(options)).memory.size)
       options.timeout = 0
       vm:snapshot(options)    -- is given up, unless this machine was too busy to notice before the reply was there
@@ -665,6 +668,30 @@ describe("#kvm a snapshot", function ()
         assert.equal("", listing())
       end
       assert.equal("Running", vm:info().state)
+    end)
+
+    it("where a diff would lack what was swapped out", function ()
+      local open, header = io.open, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+      local function diff (vm, areas)
+        bed.write(dir .. "/swaps", header .. areas)
+        rawset(io, "open", function (path, ...)
+          return open(path == "/proc/swaps" and dir .. "/swaps" or path, ...)
+        end)
+        local taken, err = vm:snapshot(taking("one", { pause = true, snapshot_type = "Diff" }))
+        rawset(io, "open", open)
+        os.remove(dir .. "/swaps")
+        return taken, err
+      end
+      local area = "/swapfile                               file\t\t2097148\t\t0\t\t-2\n"
+      local vm <close> = count { machine_config = { mem_size_mib = 32 } }
+      local _, err = diff(vm, area)
+      assert.equal("snapshot", err.code)
+      assert.matches("would lack what was swapped out: this host swaps to /swapfile %(machine_config.track_dirty_pages", tostring(err))
+      assert.equal("", listing())
+      assert.equal("running", vm.state)
+      assert.not_equal("snapshot", (select(2, diff(vm, "")) or {}).code)
+      local tracked <close> = count { machine_config = { mem_size_mib = 32, track_dirty_pages = true } }
+      assert(diff(tracked, area))
     end)
 
     it("because the VMM is killed meanwhile", function ()

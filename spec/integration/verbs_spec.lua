@@ -206,6 +206,20 @@ describe("#kvm the verbs of a machine", function ()
     end
   end)
 
+  it("survive requests that are given up as they are answered", function ()
+    local vm <close> = assert(fc.boot(bed.config "idle"))
+    local given_up = 0
+    for i = 1, 6000 do
+      local _, err = vm:info { timeout = i % 300 * 1e-6 }
+      given_up = given_up + (err and 1 or 0)
+      if err then
+        assert.equal("timeout", err.code, err.message)
+      end
+    end
+    assert.is_true(given_up > 300)
+    assert.equal("Running", vm:info().state)
+  end)
+
   it("plug devices where the release can", function ()
     local vm <close> = assert(fc.boot(bed.config "idle"))
     local minor = tonumber(vm:version():match "^1%.(%d+)")

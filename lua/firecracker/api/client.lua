@@ -54,6 +54,7 @@ function client.new (path, options)
     closed = false,
     uses = {},      -- its requests, each as `take` returns it
     idle = {},      -- those to be used again
+    left = {},      -- those that were given up, and are not answered yet
   }, metatable)
 end
 
@@ -72,22 +73,33 @@ local function closed_error (self)
   return self.gone and self.gone(0) or errors.new { code = "closed", message = "the API client is closed" }
 end
 
--- Back into the pool, however the request ended.
+-- Back into the pool, however the request ended. One whose reply nobody wants any more waits for it all the same: a VMM whose
+-- client hangs up as it answers is killed by its own seccomp filter (SIGPIPE, as in @{firecracker.api.payload}).
 local use_metatable = {
   __close = function (use)
     local self = use.client
     if not self.closed then
-      if use.pending then
-        use.request:cancel()
-      end
-      local idle = self.idle
-      idle[#idle + 1] = use
+      local list = use.pending and self.left or self.idle
+      list[#list + 1] = use
       if #self.uses >= CONNECTIONS then   -- else nobody waits
-        loop.fire(idle)
+        loop.fire(self.idle)
       end
     end
   end,
 }
+
+-- Those that were left and have their reply now may be used again.
+local function reclaim (self)
+  local left = self.left
+  for i = #left, 1, -1 do
+    local use = left[i]
+    if use.request:result() ~= false then
+      use.pending = false
+      table.remove(left, i)
+      self.idle[#self.idle + 1] = use
+    end
+  end
+end
 
 local function add_request (self)
   if not self.core then
@@ -106,12 +118,15 @@ end
 local function take (self, deadline, body)
   local idle, text = self.idle, nil
   while not idle[1] do
-    if #self.uses < CONNECTIONS then
+    reclaim(self)
+    if not idle[1] and #self.uses < CONNECTIONS then
       return add_request(self), text
-    end
-    text = text or body ~= nil and encode(body) or nil
-    if not loop.park(deadline, idle) or self.closed then
-      return nil
+    elseif not idle[1] then
+      text = text or body ~= nil and encode(body) or nil
+      local first = self.left[1]   -- the VMM answers one after the other
+      if not loop.park(deadline, idle, first and first.key) or self.closed then
+        return nil
+      end
     end
   end
   local last = #idle
@@ -287,7 +302,7 @@ end
 function methods:close ()
   local idle = self.idle
   self.closed = true
-  self.idle = {}
+  self.idle, self.left = {}, {}
   if self.core then
     self.core:close()
     self.core = nil
@@ -321,8 +336,8 @@ local function learn (self, options)
 end
 
 -- Tell of what this release has wrong, once.
-local function warn (self, gated, release)
-  for _, record in ipairs(gate.warnings(gated, release)) do
+local function warn (self, gated, release, body)
+  for _, record in ipairs(gate.warnings(gated, release, body)) do
     self.warned = self.warned or {}
     if self.log and not self.warned[record] then
       self.warned[record] = true
@@ -338,7 +353,7 @@ local function lacking (self, gated, body, options)
   if not release then
     return nil
   end
-  warn(self, gated, release)
+  warn(self, gated, release, body)
   local found = gate.check(gated, body, release, options and options.at)
   return found and errors.new(found)
 end

@@ -115,12 +115,25 @@ function gate.of (operation)
   return of[operation] or nil
 end
 
+local function goes_wrong (record, body)
+  return not record.field or type(body) == "table" and body[record.field] == record.value
+end
+
+local function may_go_wrong (gated, body)
+  for _, record in ipairs(gated.bad or {}) do
+    if goes_wrong(record, body) then
+      return true
+    end
+  end
+  return false
+end
+
 --- Whether a request asks for something that not every release has: only then the release has to be known.
 -- @tparam table gated from `of`
 -- @param body of the request
 -- @treturn boolean
 function gate.asks (gated, body)
-  return gated.since ~= nil or gated.bad ~= nil
+  return gated.since ~= nil or may_go_wrong(gated, body)
     or (gated.tree ~= nil and type(body) == "table" and find(gated.tree, body) ~= nil)
 end
 
@@ -154,12 +167,13 @@ end
 --- The warnings about a request: what a release has, and has wrong.
 -- @tparam table gated from `of`
 -- @tparam string text the release
+-- @param body of the request
 -- @treturn {table,...} records of @{firecracker.api.known_bad}
-function gate.warnings (gated, text)
+function gate.warnings (gated, text, body)
   local found = {}
   for _, record in ipairs(gated.bad or {}) do
     for _, each in ipairs(record.releases) do
-      if each == text then
+      if each == text and goes_wrong(record, body) then
         found[#found + 1] = record
       end
     end

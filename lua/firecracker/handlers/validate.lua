@@ -8,8 +8,10 @@ local errors = require "firecracker.errors"
 local gate = require "firecracker.api.gate"
 local handler = require "firecracker.handler"
 local lazy = require "firecracker.lazy"
+local paths = require "firecracker.machine.paths"
 
 local release = lazy "firecracker.release"
+local writers = lazy "firecracker.snapshot.writers"
 
 local files = core.files
 local validate = {}
@@ -34,6 +36,19 @@ local function check_file (field, path, mode)
   return true
 end
 
+-- Two machines that write to one file destroy it, unless their guests know of each other; a jail may have a copy.
+local function warn_of_writers (vm)
+  for i, drive in ipairs(vm.config.jailer and {} or vm.config.drives) do
+    local path = not drive.is_read_only and drive.path_on_host or nil
+    local writer = path and next(paths.used) and writers.of(path, vm)
+    if writer then
+      vm:emit { event = "warning", level = "warn", path = path,
+                message = ("config.drives[%d].path_on_host: machine %s writes to %s too"):format(i, writer.id, path) }
+    end
+    paths.note(vm, path)
+  end
+end
+
 -- The VMM has what the configuration asks for.
 local function check_release (config)
   local found = gate.check_config(config, function ()
@@ -46,7 +61,30 @@ local function check_release (config)
   return true
 end
 
---- Files can be opened, there is something to boot, and the VMM's release has what is asked for.
+local HUGE_PAGES <const> = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+local function huge_pages (name)
+  local file <close> = io.open(HUGE_PAGES .. name)
+  return file and file:read "n" or 0
+end
+
+-- The VMM reserves none: without a page it calls the kernel image invalid, or is killed when its guest touches one more.
+local function check_huge_pages (size)
+  local needed = size.huge_pages == "2M" and size.mem_size_mib // 2 or 0
+  if needed == 0 then
+    return true
+  end
+  local free = huge_pages "free_hugepages" - huge_pages "resv_hugepages"
+    + math.max(0, huge_pages "nr_overcommit_hugepages" - huge_pages "surplus_hugepages")
+  if free >= needed then
+    return true
+  end
+  return refuse("machine_config.huge_pages", ("%d pages of 2 MiB are needed, this host has %d"):format(needed, free),
+    { hint = "/proc/sys/vm/nr_hugepages" })
+end
+
+--- Files can be opened, there is something to boot, the huge pages that are asked for are there, and the VMM's release has
+-- what is asked for.
 validate.cfg = handler.new("validate.Cfg", function (vm)
   local config = vm.config
   if config.snapshot then
@@ -76,7 +114,12 @@ validate.cfg = handler.new("validate.Cfg", function (vm)
       return nil, err
     end
   end
-  return check_release(config)
+  warn_of_writers(vm)
+  local ok, err = check_release(config)
+  if ok then
+    ok, err = check_huge_pages(config.machine_config)
+  end
+  return ok, err
 end)
 
 --- A jailed start has what it needs: capabilities, programs, directories, cgroups.

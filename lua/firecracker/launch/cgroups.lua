@@ -237,6 +237,7 @@ function cgroups.own (vm, directories)
       }
     end
   end
+  vm.jail.cgroups = directories
   for _, path in ipairs(directories) do
     local list = files.look(path) and { path } or above(path)
     for i = 2, #list do
@@ -247,6 +248,18 @@ function cgroups.own (vm, directories)
     end, { path = path })
   end
   return true
+end
+
+--- Whether the kernel killed for want of memory in a machine's cgroup.
+-- @tparam table vm
+-- @treturn ?string that it did
+function cgroups.oom (vm)
+  for _, path in ipairs(vm.jail.cgroups or {}) do
+    local counts = read(path .. "/memory.events") or read(path .. "/memory.oom_control") or ""
+    if (tonumber(counts:match "oom_kill (%d+)") or 0) > 0 then
+      return "out of memory: the kernel killed it at the limit of its cgroup " .. path
+    end
+  end
 end
 
 --- Remove a machine's cgroup, and those above it that are empty and ours.

@@ -63,8 +63,8 @@ end
 --- Wait for the VMM's end and clean up after it.
 -- @function vm:wait
 -- @tparam[opt] table options `timeout` in seconds
--- @treturn[1] table `{ exited = status }`, `{ signal = number }` or `{ unknown = true }` (somebody else reaped it: `reason`);
--- `undo_errors` when cleaning up failed in part
+-- @treturn[1] table `{ exited = status }`, `{ signal = number }` or `{ unknown = true }` (somebody else reaped it), with `reason`
+-- where one is known (out of memory, a limit, the seccomp filter); `undo_errors` when cleaning up failed in part
 -- @return[2] nil
 -- @treturn[2] err code "timeout" or "state"
 function methods:wait (options)

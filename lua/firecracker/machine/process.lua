@@ -14,11 +14,28 @@ local process = {}
 --- Seconds that ending it may take: after SIGKILL only the kernel can delay the end.
 process.REAP = 10
 
+-- Ends that Firecracker has numbers for.
+local SECCOMP <const> = "it made a system call that its seccomp filter forbids"
+local UNKNOWN <const> = "whoever reaped it has its exit status"
+local REASONS <const> = {
+  [148] = SECCOMP,
+  [149] = "SIGBUS: a file that it maps was cut short, or no memory was left for it",
+  [151] = "SIGXFSZ: a file of its would have grown beyond its limit (ulimit -f, jailer.resource_limits.fsize)",
+  [154] = "SIGXCPU: it has used up its processor time (ulimit -t)",
+}
+
 local LAST_MOMENT <const> = 1   -- seconds from a guest's end to its VMM's
 local TAIL <const> = 2048   -- bytes of the VMM's last words kept in an error
 
 --- Methods of a machine.
 process.methods = {}
+
+-- Why, as far as Firecracker does not say it itself.
+local function reason (self, exit)
+  local oom = (exit.signal == 9 or exit.unknown) and self.jail and require("firecracker.launch.cgroups").oom(self)
+  return oom or exit.signal == 31 and SECCOMP or REASONS[exit.exited]
+    or exit.unknown and UNKNOWN or nil
+end
 
 --- How the process ended, once it has: `{ exited = n }`, `{ signal = n }` or `{ unknown = true }`.
 -- @tparam table self the machine
@@ -27,8 +44,8 @@ function process.exit (self)
   if not self.exit and self.process then
     local how, n = self.process:poll()
     if how then
-      self.exit = how == "exited" and { exited = n } or how == "signaled" and { signal = n }
-        or { unknown = true, reason = "whoever reaped it has its exit status" }
+      self.exit = how == "exited" and { exited = n } or how == "signaled" and { signal = n } or { unknown = true }
+      self.exit.reason = reason(self, self.exit)
       loop.anchor(self.process, nil)
       self:emit { event = "exit", exited = self.exit.exited, signal = self.exit.signal, unknown = self.exit.unknown }
     end
@@ -176,7 +193,7 @@ function process.methods:ended_error (exit, who)
   return errors.new {
     code = "exited", exited = exit.exited, signal = exit.signal, stderr = words ~= "" and words or nil,
     message = ("%s %s%s"):format(jailer and "the jailer" or who or "the VMM", how, last ~= "" and ": " .. last or ""),
-    hint = self.hung,
+    hint = self.hung or exit.reason ~= UNKNOWN and exit.reason or nil,
   }
 end
 

@@ -66,6 +66,38 @@ local function directory_of (path)
   return path:match "^(.*)/[^/]*$" .. "/."
 end
 
+-- A file that would grow beyond the VMM's limit does not fail, it kills the VMM (SIGXFSZ).
+local function check_limit (self)
+  local limits <close> = io.open(("/proc/%d/limits"):format(self.pid or 0))
+  local most = tonumber(limits and limits:read "a":match "Max file size%s+(%d+)")
+  local size = self.config.machine_config.mem_size_mib << 20
+  if not most or most >= size then
+    return true
+  end
+  return nil, errors.new {
+    code = "snapshot", errno = "EFBIG", hint = "jailer.resource_limits.fsize, else ulimit -f",
+    message = ("the memory of machine %s has %d bytes, its VMM may write files of %d"):format(self.id, size, most),
+  }
+end
+
+-- Where nothing logs what the guest writes (1.13 and later do without) a page that is not in memory counts as unchanged, also one
+-- that was swapped out.
+local function check_swap (self, options)
+  local config, given = self.config.machine_config, self.config.snapshot or {}
+  if options.snapshot_type ~= "Diff" or config.track_dirty_pages or given.track_dirty_pages or given.enable_diff_snapshots then
+    return true
+  end
+  local swaps <close> = io.open "/proc/swaps"
+  local area = swaps and swaps:read "l" and swaps:read "l"
+  if not area then
+    return true
+  end
+  return nil, errors.new {
+    code = "snapshot", hint = "machine_config.track_dirty_pages = true, of a restored one snapshot.track_dirty_pages",
+    message = ("a diff of machine %s would lack what was swapped out: this host swaps to %s"):format(self.id, area:match "^%S+"),
+  }
+end
+
 -- What is written, each `to` its final name and `from` a temporary one beside it.
 local function parts_of (options)
   local mark = assert(files.random_hex(4))
@@ -280,7 +312,14 @@ return function (self, options)
   if self.state ~= "paused" and not (options.pause and self.state == "running") then
     return process.refuse(self, "snapshot", options.pause and "running or paused" or "paused")
   end
-  local parts, err = parts_of(options)
+  local fits, parts, err
+  fits, err = check_limit(self)
+  if fits then
+    fits, err = check_swap(self, options)
+  end
+  if fits then
+    parts, err = parts_of(options)
+  end
   if not parts then
     return nil, err
   end
