@@ -492,13 +492,10 @@ describe("#kvm a snapshot", function ()
       assert(vm:snapshot(options))
       local function held ()
         return { (sh("ls " .. vm.jail.root .. "/vm")), select(2, bed.read(("/proc/%d/mountinfo"):format(vm.pid)):gsub("\n", "")),
-                 #vm.undo, fds.count() }
+                 #vm.undo, fds.count "^[^s]" }    -- no sockets: a request that is given up keeps its connection
       end
-      options.timeout = 0   -- the connection of a request that is given up stays: the next one makes another
-      assert.is_nil((vm:snapshot(options)))
       local before = held()
       assert.equal("kernel\n", before[1])
-      options.timeout = nil
       assert.equal(32 << 20, assert(vm:snapshot(options)).memory.size)
       options.timeout = 0
       vm:snapshot(options)    -- is given up, unless this machine was too busy to notice before the reply was there
