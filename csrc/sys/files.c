@@ -280,7 +280,7 @@ int fc_files_open_pty (int *master, int *slave, fc_error *err) {
   struct termios mode;
   int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (m < 0)
-    return fc_error_system(err, errno, "cannot open a pseudo-terminal");
+    return fc_error_system(err, errno, "cannot open a pseudo-terminal%s", errno == ENOSPC ? " (kernel.pty.max)" : "");
   int s = -1;
   if (grantpt(m) < 0 || unlockpt(m) < 0 || ptsname_r(m, name, sizeof name) != 0 ||
       (s = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0 || tcgetattr(s, &mode) < 0)
