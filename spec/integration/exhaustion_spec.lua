@@ -2,6 +2,7 @@
 local bed = require "spec.support.bed"
 local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
+local sh = require "spec.support.sh"
 
 local PRELUDE <const> = [[
   local core, fc, sh = require "firecracker.core", require "firecracker", require "spec.support.sh"
@@ -62,4 +63,17 @@ describe("#kvm a process without descriptors", function ()
       assert.equal(0, status)
     end)
   end
+
+  it("is told so where a FIFO is made, and keeps none", function ()
+    local fifo = bed.scratch "log.fifo"
+    local out = run("ulimit -n 64;", ([[
+      require "firecracker.intake"
+      local flow, give_back = fc.flow "boot", nil
+      flow:insert_before("fcinit.CreateLogFilesHandler", function () give_back = hog(0) end)
+      local vm, err = fc.boot(config { logger = { fifo = %q } }, flow)
+      give_back()
+      print(vm, err.errno, err.message)]]):format(fifo))
+    assert.matches("^nil\tEMFILE\t.*config%.logger%.fifo: cannot open .*: Too many open files %(RLIMIT_NOFILE is 64%)\n$", out)
+    assert.equal("", sh("ls " .. sh.quote(fifo) .. " 2>/dev/null"))
+  end)
 end)
