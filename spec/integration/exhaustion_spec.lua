@@ -1,4 +1,4 @@
--- A process that has too few descriptors. Each is a host of its own.
+-- A process that has too few descriptors, and one that ends in the middle of a task. Each is a host of its own.
 local bed = require "spec.support.bed"
 local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
@@ -75,5 +75,29 @@ describe("#kvm a process without descriptors", function ()
       print(vm, err.errno, err.message)]]):format(fifo))
     assert.matches("^nil\tEMFILE\t.*config%.logger%.fifo: cannot open .*: Too many open files %(RLIMIT_NOFILE is 64%)\n$", out)
     assert.equal("", sh("ls " .. sh.quote(fifo) .. " 2>/dev/null"))
+  end)
+end)
+
+describe("#kvm a process that ends in a task", function ()
+  leaks.check(before_each, after_each, teardown)
+
+  it("ends, and so do its machines, whatever waits for them", function ()
+    local out, status = run("exec timeout 60", [[
+      warn "@off"
+      local vms, others = {}, {}
+      fc.run(function ()
+        for i = 1, 3 do
+          vms[i] = assert(fc.boot(config {}))
+          fc.spawn(vms[i].wait, vms[i])
+        end
+        fc.spawn(function ()
+          local _ <close> = setmetatable({}, { __close = function () print "closed" end })
+          fc.sleep(60)
+        end)
+        fc.sleep(0.01)
+        os.exit(7, true)
+      end)]])
+    assert.equal("closed\n", out)
+    assert.equal(7, status)
   end)
 end)
