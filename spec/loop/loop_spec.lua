@@ -40,6 +40,31 @@ describe("the loop", function ()
       assert.same({ n = 0 }, table.pack(loop.run(function () end)))
     end)
 
+    it("costs the same however many other tasks there are", function ()
+      local function cost ()
+        local n = 0
+        debug.sethook(function () n = n + 1 end, "", 100)
+        for _ = 1, 20 do
+          loop.run(function () end)
+        end
+        debug.sethook()
+        return n
+      end
+      loop.run(function ()
+        cost()
+        local alone, tasks = cost(), {}
+        for i = 1, 2000 do
+          tasks[i] = loop.spawn(loop.sleep, 60)
+        end
+        loop.sleep(0)
+        local among = cost()
+        for _, task in ipairs(tasks) do
+          task:cancel()
+        end
+        assert.is_true(among < 3 * alone + 10, ("%d hundreds of instructions, then %d"):format(alone, among))
+      end)
+    end)
+
     it("raises what the function raises, as an error object with its traceback", function ()
       local ok, err = pcall(loop.run, function () error "broken" end)
       assert.is_false(ok)

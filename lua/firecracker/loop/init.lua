@@ -292,6 +292,9 @@ end
 -- A run that is left in the middle (Ctrl-C, a cancel) ends its tasks first.
 local scope_metatable = {
   __close = function (scope)
+    if scope.live == 0 then   -- mostly; else each task that there is gets looked at
+      return
+    end
     end_scope(scope)
     loop.shielded(await_scope, scope)
   end,
