@@ -31,8 +31,9 @@ local function finish (self)
     if scope == state.root then
       warn("firecracker: a task failed: " .. tostring(self.err))
     else
+      scope.failures = (scope.failures or 0) + 1
       scope.failed = scope.failed or {}
-      scope.failed[#scope.failed + 1] = self    -- somebody may still come and wait for it
+      scope.failed[self] = scope.failures    -- somebody may still come and wait for it
     end
   end
   keys.fire(self)
