@@ -182,7 +182,7 @@ return {
     "spec/network/setup_spec.lua" },
   { "a lease stays", "lua/firecracker/network/nat.lua", "return lease.give_back(run_dir, id, taken)", "return true",
     "spec/network/setup_spec.lua" },
-  { "a dead machine keeps its lease", "lua/firecracker/network/lease.lua", "if name and (lives(owner) or", "if name and (true or",
+  { "a dead machine keeps its lease", "lua/firecracker/network/lease.lua", "if name and (living[owner] or", "if name and (true or",
     "spec/network/lease_spec.lua" },
   { "a lease ends before its VMM", "lua/firecracker/network/lease.lua", 'entry.vmm = vmm or "-"', 'entry.vmm = "-"',
     "spec/network/lease_spec.lua" },

@@ -26,7 +26,8 @@ int fc_child_start (int (*fn) (void *), void *argument, int flags, pid_t *pid, i
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
   munmap(stack, STACK_SIZE + GUARD_SIZE);
   if (id < 0)
-    return fc_error_system(err, error, "clone");
+    return fc_error_system(err, error, "cannot make a process%s",
+                           error == EAGAIN ? " (pids.max of its cgroup, RLIMIT_NPROC, kernel.threads-max)" : "");
   *pid = id;
   return 0;
 }

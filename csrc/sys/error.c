@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 int fc_error_set (fc_error *err, const char *code, int errnum, const char *format, ...) {
   va_list args;
@@ -25,9 +26,12 @@ int fc_error_system (fc_error *err, int errnum, const char *format, ...) {
   int n = vsnprintf(err->message, sizeof err->message, format, args);
   va_end(args);
   if (n >= 0 && (size_t)n < sizeof err->message) {
-    char text[128];
-    snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s",
-             strerror_r(errnum, text, sizeof text));
+    char text[128], limit[64] = "";
+    struct rlimit files;
+    if (errnum == EMFILE && getrlimit(RLIMIT_NOFILE, &files) == 0)
+      snprintf(limit, sizeof limit, " (RLIMIT_NOFILE is %llu)", (unsigned long long)files.rlim_cur);
+    snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s%s",
+             strerror_r(errnum, text, sizeof text), limit);
   }
   return -1;
 }

@@ -15,7 +15,7 @@ typedef struct {
 int fc_error_set (fc_error *err, const char *code, int errnum, const char *format, ...)
     __attribute__ ((format (printf, 4, 5)));
 
-/* Like fc_error_set with code "system" and ": strerror" behind the text. */
+/* Like fc_error_set with code "system" and ": strerror" behind the text, and of too many descriptors the limit. */
 int fc_error_system (fc_error *err, int errnum, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 

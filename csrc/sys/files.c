@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "files.h"
 
+#include "child.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -169,11 +171,8 @@ int fc_files_list (const char *path, fc_buffer *out, fc_error *err) {
   return 0;
 }
 
-int fc_files_remove_directory (const char *given, fc_error *err) {
-  char path[PATH_MAX];
+static int remove_directory (const char *path, fc_error *err) {
   listing d;
-  if (trim_path(given, path, err) < 0)
-    return -1;
   if (open_directory(&d, path, err) < 0)
     return err->errnum == ENOENT ? 0 : -1;
   for (const char *name; (name = next_name(&d));) {
@@ -188,6 +187,37 @@ int fc_files_remove_directory (const char *given, fc_error *err) {
   if (rmdir(path) < 0 && errno != ENOENT)
     return fc_error_system(err, errno, "cannot remove directory %s", path);
   return 0;
+}
+
+typedef struct {
+  const char *path;
+  fc_error *err;
+  int rc;
+} removal;
+
+/* In a child with descriptors of its own: one is given up for that of the directory. */
+static int remove_in_child (void *argument) {
+  removal *r = argument;
+  close(0);
+  close(1);
+  close(2);
+  r->rc = remove_directory(r->path, r->err);
+  return 0;
+}
+
+int fc_files_remove_directory (const char *given, fc_error *err) {
+  char path[PATH_MAX];
+  pid_t pid;
+  siginfo_t info;
+  if (trim_path(given, path, err) < 0)
+    return -1;
+  removal r = {.path = path, .err = err, .rc = remove_directory(path, err)};
+  if (r.rc < 0 && err->errnum == EMFILE) {   /* what comes to its end for want of descriptors leaves nothing either */
+    fc_error own;
+    if (fc_child_start(remove_in_child, &r, 0, &pid, NULL, &own) == 0)
+      fc_child_wait(P_PID, (id_t)pid, &info);
+  }
+  return r.rc;
 }
 
 int fc_files_sync (const char *path, fc_error *err) {
@@ -280,7 +310,7 @@ int fc_files_open_pty (int *master, int *slave, fc_error *err) {
   struct termios mode;
   int m = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (m < 0)
-    return fc_error_system(err, errno, "cannot open a pseudo-terminal");
+    return fc_error_system(err, errno, "cannot open a pseudo-terminal%s", errno == ENOSPC ? " (kernel.pty.max)" : "");
   int s = -1;
   if (grantpt(m) < 0 || unlockpt(m) < 0 || ptsname_r(m, name, sizeof name) != 0 ||
       (s = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0 || tcgetattr(s, &mode) < 0)

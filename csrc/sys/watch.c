@@ -38,7 +38,7 @@ int fc_watcher_open (fc_watcher *w, fc_reactor *r, fc_error *err) {
   *w = (fc_watcher){.fd = -1};
   int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   if (fd < 0)
-    return fc_error_system(err, errno, "inotify_init1");
+    return fc_error_system(err, errno, "cannot make an inotify instance (fs.inotify.max_user_instances)");
   if (fc_reactor_watch(r, &w->source, fd, EPOLLIN, watcher_ready, err) < 0) {
     close(fd);
     return -1;
@@ -69,7 +69,8 @@ int fc_watch_open (fc_watch *watch, fc_watcher *w, const char *directory, const 
     return fc_error_set(err, "system", ENAMETOOLONG, "cannot watch for %s: the name is too long", name);
   int descriptor = inotify_add_watch(w->fd, directory, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
   if (descriptor < 0)
-    return fc_error_system(err, errno, "cannot watch directory %s", directory);
+    return fc_error_system(err, errno, "cannot watch directory %s%s", directory,
+                           errno == ENOSPC ? " (fs.inotify.max_user_watches)" : "");
   *watch = (fc_watch){.watcher = w, .next = w->first, .descriptor = descriptor};
   snprintf(watch->name, sizeof watch->name, "%s", name);
   fc_wake_open(w->reactor, &watch->wake);

@@ -24,7 +24,8 @@ local EXPECTED <const> = {
   c = { "out of memory$", "Cannot allocate memory$", "^http: ", "^json: not valid JSON" },
   lua = { "^not enough memory$" },
   request = { "Cannot allocate memory$" },
-  kernel = { "Too many open files$", "No space left on device$", "Cannot allocate memory$", "Resource temporarily unavailable$" },
+  kernel = { "Too many open files %(RLIMIT_NOFILE is %d+%)$", "No space left on device$", "Cannot allocate memory$",
+    "Resource temporarily unavailable$" },
 }
 
 local function expected (kind, message)

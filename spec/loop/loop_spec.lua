@@ -40,6 +40,63 @@ describe("the loop", function ()
       assert.same({ n = 0 }, table.pack(loop.run(function () end)))
     end)
 
+    it("keeps no task that failed and was waited for afterwards", function ()
+      loop.run(function ()
+        local kept = setmetatable({}, { __mode = "k" })
+        for _ = 1, 3 do
+          local task = loop.spawn(error, "known")
+          loop.sleep(0)
+          assert.equal("known", select(2, task:wait()).message)
+          kept[task] = true
+        end
+        collectgarbage()
+        collectgarbage()
+        assert.is_nil(next(kept))
+      end)
+    end)
+
+    it("raises the first of many that failed", function ()
+      local ok, err = pcall(loop.run, function ()
+        local tasks = {}
+        for i = 1, 20 do
+          tasks[i] = loop.spawn(error, "failure " .. i)
+        end
+        loop.sleep(0)
+        for i = 1, 20 do
+          if i ~= 7 and i ~= 13 then
+            tasks[i]:wait()
+          end
+        end
+      end)
+      assert.is_false(ok)
+      assert.equal("failure 7", err.message)
+    end)
+
+    it("costs the same however many other tasks there are", function ()
+      local function cost ()
+        local n = 0
+        debug.sethook(function () n = n + 1 end, "", 100)
+        for _ = 1, 20 do
+          loop.run(function () end)
+        end
+        debug.sethook()
+        return n
+      end
+      loop.run(function ()
+        cost()
+        local alone, tasks = cost(), {}
+        for i = 1, 2000 do
+          tasks[i] = loop.spawn(loop.sleep, 60)
+        end
+        loop.sleep(0)
+        local among = cost()
+        for _, task in ipairs(tasks) do
+          task:cancel()
+        end
+        assert.is_true(among < 3 * alone + 10, ("%d hundreds of instructions, then %d"):format(alone, among))
+      end)
+    end)
+
     it("raises what the function raises, as an error object with its traceback", function ()
       local ok, err = pcall(loop.run, function () error "broken" end)
       assert.is_false(ok)

@@ -112,6 +112,22 @@ describe("a lease", function ()
     bed.eventually(function () return lease.take(run_dir, "other", range(9, 9), "x") end, "the address of a VMM that ended")
   end)
 
+  it("costs one look at its owner, however many that has", function ()
+    local process = require("firecracker.host")
+    local looks, look = 0, process.process
+    finally(function () process.process = look end)
+    function process.process (...)
+      looks = looks + 1
+      return look(...)
+    end
+    for i = 1, 30 do
+      assert(lease.take(run_dir, "vm" .. i, range(1, 30), "x"))
+    end
+    looks = 0
+    assert(lease.give_back(run_dir, "vm30", "10.0.0.30"))
+    assert.is_true(looks <= 2, looks .. " looks")
+  end)
+
   it("is not taken from a file that somebody wrote into", function ()
     assert(core.files.mkdir_private(run_dir))
     bed.write(run_dir .. "/leases", "nonsense\n10.0.0.2 a 1\n10.0.0.2 a 0:1 -\n10.0.0.2 a 999999999:5 -\n\0\255\n")

@@ -35,9 +35,12 @@ function places.make_fifo (vm, section, path)
   if not ok then
     return nil, err
   end
-  local fd = files.open(path, "r+", true)
+  local fd, problem = files.open(path, "r+", true)
   local look = fd and files.look("/proc/self/fd/" .. fd:number(), true)
-  if not look or look.type ~= "fifo" then
+  if not fd and problem.errno ~= "ELOOP" and problem.errno ~= "ENOENT" then
+    files.unlink(path)
+    return nil, errors.context(problem, "config." .. field)
+  elseif not look or look.type ~= "fifo" then
     return refuse(field, path, "was replaced as soon as it was made")
   end
   vm.fifos = vm.fifos or {}

@@ -259,6 +259,9 @@ end
 function task.methods:wait (options)
   local deadline = loop.limit("wait", options)
   self.awaited = true
+  if self.scope.failed then   -- a run may go on for months
+    self.scope.failed[self] = nil
+  end
   while not self.done do
     if not loop.park(deadline, self) and not self.done then
       return nil, errors.new { code = "timeout", message = "the task did not end in time" }
@@ -292,6 +295,9 @@ end
 -- A run that is left in the middle (Ctrl-C, a cancel) ends its tasks first.
 local scope_metatable = {
   __close = function (scope)
+    if scope.live == 0 then   -- mostly; else each task that there is gets looked at
+      return
+    end
     end_scope(scope)
     loop.shielded(await_scope, scope)
   end,
@@ -310,10 +316,12 @@ function loop.run (fn, ...)
   if first.err then
     error(first.err, 0)
   end
-  for _, failed in ipairs(scope.failed or {}) do
-    if not failed.awaited then
-      error(failed.err, 0)
-    end
+  local failed
+  for each, number in pairs(scope.failed or {}) do
+    failed = (not failed or number < scope.failed[failed]) and each or failed
+  end
+  if failed then
+    error(failed.err, 0)
   end
   return table.unpack(first.results, 2, first.results.n)
 end

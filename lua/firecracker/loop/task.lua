@@ -31,8 +31,9 @@ local function finish (self)
     if scope == state.root then
       warn("firecracker: a task failed: " .. tostring(self.err))
     else
+      scope.failures = (scope.failures or 0) + 1
       scope.failed = scope.failed or {}
-      scope.failed[#scope.failed + 1] = self    -- somebody may still come and wait for it
+      scope.failed[self] = scope.failures    -- somebody may still come and wait for it
     end
   end
   keys.fire(self)
@@ -51,7 +52,11 @@ local turn_metatable = {
     queue[turn.at] = nil
     queue.first = turn.at + 1
     state.current = turn.before
-    if coroutine.status(self.thread) ~= "dead" then
+    local status = coroutine.status(self.thread)
+    if status == "normal" and not turn.over then   -- os.exit(code, true) in it: it never goes on
+      self.cancelled, self.err = true, errors.new { code = "cancelled", message = "the task ended the process" }
+      finish(self)
+    elseif status ~= "dead" then
       if raised or not self.waiting then   -- a plain coroutine.yield: the others' turn, then this one's again
         keys.enqueue(self)
       end
@@ -70,7 +75,7 @@ local function resume (self, at)
   if not self.done then
     state.current = self
     local _, problem = coroutine.resume(self.thread)
-    turn.problem = problem
+    turn.over, turn.problem = true, problem
   end
 end
 

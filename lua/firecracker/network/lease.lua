@@ -28,10 +28,13 @@ local function read (path)
   if not file then
     return number == 2 and {} or nil, errors.new { code = "system", path = path, message = problem }
   end
-  local entries = {}
+  local entries, living = {}, {}
   for line in file:lines() do
     local name, id, owner, vmm = line:match "^(%S+) (%S+) (%d+:%d+) (%S+)$"
-    if name and (lives(owner) or (vmm ~= "-" and lives(vmm))) then
+    if name and living[owner] == nil then   -- one process may own thousands
+      living[owner] = lives(owner)
+    end
+    if name and (living[owner] or (vmm ~= "-" and lives(vmm))) then
       entries[#entries + 1] = { name = name, id = id, owner = owner, vmm = vmm }
     end
   end

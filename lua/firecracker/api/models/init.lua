@@ -59,10 +59,18 @@ local function read (part)
   for name, model in pairs(found) do
     rawset(models, name, model)
   end
-  for _, model in pairs(found) do
-    for _, field in ipairs(model.fields) do
-      complete(field)
+  local ok, problem = pcall(function ()
+    for _, model in pairs(found) do
+      for _, field in ipairs(model.fields) do
+        complete(field)
+      end
     end
+  end)
+  if not ok then   -- another file could not be opened: the next time
+    for name in pairs(found) do
+      rawset(models, name, nil)
+    end
+    error(problem, 0)
   end
 end
 

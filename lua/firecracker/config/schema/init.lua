@@ -47,8 +47,10 @@ end
 local function section (name, model, doc, changes, ours)
   return setmetatable({ name = name, type = "table", model = model, doc = doc }, { __index = function (self, key)
     if key == "fields" or key == "rules" then
-      setmetatable(self, nil)
-      self.fields, self.rules = fields_of(model, changes, ours), self.rules or model and models[model].rules or {}
+      local fields = fields_of(model, changes, ours)
+      local rules = rawget(self, "rules") or model and models[model].rules or {}
+      setmetatable(self, nil)   -- last: what could not be opened is read the next time
+      self.fields, self.rules = fields, rules
       return self[key]
     end
   end })
