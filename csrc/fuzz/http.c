@@ -34,6 +34,17 @@ static int free_descriptor (void) {
   return fd;
 }
 
+/* What is open, told of when it is not what it was. */
+static void show_descriptors (void) {
+  for (int fd = 0; fd < 64; fd++) {
+    char path[32], target[128];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, target, sizeof target);
+    if (n > 0)
+      fprintf(stderr, "%d -> %.*s\n", fd, (int)n, target);
+  }
+}
+
 static void open_all (void) {
   fc_error err;
   const char *parent = getenv("TMPDIR");
@@ -121,6 +132,9 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size) {
   while (fc_reactor_fired(&reactor)) {}
   if (!first_free)   /* after what libcurl makes once */
     first_free = free_descriptor();
-  FUZZ_CHECK(free_descriptor() == first_free);
+  int now_free = free_descriptor();
+  if (now_free != first_free)
+    show_descriptors();
+  FUZZ_CHECK(now_free == first_free);
   return 0;
 }

@@ -92,7 +92,7 @@ describe("#kvm on a terminal", function ()
       end
       t:type "\3"
       t:expect "Ctrl%-C: stopping"
-      assert.same({ "exited", 130 }, { t:ended() })
+      assert.same({ "exited", 130 }, { t:ended() }, t:rest())
     end)
   end)
 
