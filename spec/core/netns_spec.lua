@@ -64,6 +64,8 @@ describe("network namespaces #root", function ()
   end)
 
   it("are seen in mount namespaces that are older", function ()
+    netns.create(NAME):close()    -- the first of all makes the directory a mount that others share
+    assert.is_true(netns.delete(NAME))
     local other <close> = assert(spawn { "/usr/bin/unshare", "--mount", "--propagation", "slave", "sleep", "60" })
     local function there (command)
       return (sh(("nsenter --mount=/proc/%d/ns/mnt %s"):format(other:pid(), command)))
