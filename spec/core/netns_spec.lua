@@ -68,7 +68,7 @@ describe("network namespaces #root", function ()
     assert.is_true(netns.delete(NAME))
     local other <close> = assert(spawn { "/usr/bin/unshare", "--mount", "--propagation", "slave", "sleep", "60" })
     local function there (command)
-      return (sh(("nsenter --mount=/proc/%d/ns/mnt %s"):format(other:pid(), command)))
+      return (sh(("nsenter --mount=/proc/%d/ns/mnt --root=/proc/%d/root %s"):format(other:pid(), other:pid(), command)))
     end
     local mine = sh "readlink /proc/$PPID/ns/mnt"
     driver.poll(function () return sh(("readlink /proc/%d/ns/mnt"):format(other:pid())) ~= mine end)
