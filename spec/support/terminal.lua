@@ -1,8 +1,8 @@
 --- A terminal with a program on it.
 -- terminal(program, fn): fn(t); program as of spec.support.spawn. Whatever fn does, the program is gone afterwards.
 -- t:expect(pattern), t:type(text): what the program shows, what is typed; t:mode(): the terminal's settings, as stty -g shows
--- them; t.sane: those before the program began; t:ended(): how it ended; t:rest(): what
--- it showed and nobody expected; t.process
+-- them; t.sane: those before the program began; t:ended(): how it ended; t:rest(): what it showed since the last thing
+-- expected; t.process
 
 local core = require "firecracker.core"
 local lfs = require "lfs"
@@ -45,7 +45,6 @@ function methods:ended ()
   return how, status
 end
 
--- What was shown since the last thing expected.
 function methods:rest ()
   return self.text .. (self.screen:read(-(1 << 16), { timeout = 0 }) or "")
 end
