@@ -1,7 +1,7 @@
 --- Descriptors of this process, by what /proc/self/fd shows: before and after a test they are the same.
 --   before_each(fds.remember)
 --   after_each(fds.compare)
--- or, where no garbage can have any and a collection costs too much, `local before = fds.all()` and fds.same(before)
+-- or, where no garbage can have any, `local before = fds.all()` and fds.same(before)
 -- fds.count(pattern): how many there are whose target matches
 
 local lfs = require "lfs"
@@ -44,20 +44,24 @@ local function differences (before, after)
   return #found > 0 and table.concat(found, "; ") or nil
 end
 
-local remembered
+-- To collect costs more than to look, all that busted holds is walked for it: only where something changed.
+local remembered, sound
 
--- Garbage is collected once before a test and once after it: all that busted holds is walked for it.
 function fds.remember ()
-  collectgarbage()
   remembered = fds.all()
+  if not sound or differences(sound, remembered) then
+    collectgarbage()
+    remembered = fds.all()
+  end
 end
 
 function fds.compare ()
-  collectgarbage()
-  if differences(remembered, fds.all()) then
-    collectgarbage()    -- what finalizers let go
-    fds.same(remembered)
+  sound = nil
+  for _ = 1, differences(remembered, fds.all()) and 2 or 0 do
+    collectgarbage()    -- finalizers let go, and what they let go of too
   end
+  fds.same(remembered)
+  sound = remembered
 end
 
 function fds.same (before)

@@ -4,17 +4,14 @@
 --   leaks.check(before_each, after_each, teardown)
 
 local core = require "firecracker.core"
+local fds = require "spec.support.fds"
+local lfs = require "lfs"
 local loop = require "firecracker.loop"
-local scratch = require "spec.support.scratch"
 
 local leaks = {}
 
 local OTHERS <const> = 20   -- seconds in which another run's machine ends
-
-local function own_pid ()
-  local file <close> = assert(io.open "/proc/self/stat")
-  return file:read "n"
-end
+local CGROUP_DEPTH <const> = 5
 
 --- A run directory of the specs' own.
 leaks.run_dir = ("%s/firecracker-lua-spec-%s"):format(os.getenv "TMPDIR" or "/tmp", core.files.random_hex(4))
@@ -22,44 +19,94 @@ leaks.run_dir = ("%s/firecracker-lua-spec-%s"):format(os.getenv "TMPDIR" or "/tm
 --- What the names of links made by the specs begin with.
 leaks.links = "fcs" .. core.files.random_hex(3)
 
-local COMMAND = [[
-pid=%d
-section() { echo "[$1]"; }
-section children
-for task in /proc/$pid/task/*/children; do
-  for child in $(cat $task); do [ $child = $$ ] || echo "$child $(tr '\0' ' ' </proc/$child/cmdline | cut -c1-120)"; done
-done
-section descriptors
-ls -l /proc/$pid/fd 2>/dev/null | sed -n 's/.* \([0-9]*\) -> \(.*\)/\1 \2/p' | sort -n
-section run_dir
-find '%s' -mindepth 1 2>/dev/null | sort
-section mounts
-cut -d' ' -f5 /proc/$pid/mountinfo | grep -v -e '^/run/netns/fc' -e '/firecracker-lua-spec-' -e '/tmp\.' | sort   # nor those
-cut -d' ' -f5 /proc/$pid/mountinfo | grep '%s' | sort
-section links
-ls /sys/class/net | grep -v '^fc'   # those of other runs
-ls /sys/class/net | grep '^%s'
-section cgroups
-find /sys/fs/cgroup -maxdepth 5 -type d -path '*%s*' 2>/dev/null | sort
-]]
+local function lines_of (path)
+  local file <close> = io.open(path)
+  return file and file:read "a" or ""
+end
 
-local function snapshot ()
-  local path = scratch "snapshot"
-  -- to a file: a pipe would be a descriptor of ours
-  os.execute(("{ %s } >%s"):format(COMMAND:format(own_pid(), leaks.run_dir, leaks.run_dir, leaks.links, leaks.links), path))
-  local file <close> = assert(io.open(path))
-  local sections, name = {}, nil
-  for line in file:lines() do
-    local title = line:match "^%[(.*)%]$"
-    if title then
-      name = title
-      sections[name] = {}
-    else
-      sections[name][line] = true
+local function children ()
+  local found = {}
+  for task in lfs.dir "/proc/self/task" do
+    for child in lines_of(("/proc/self/task/%s/children"):format(task)):gmatch "%d+" do
+      local words = lines_of(("/proc/%s/cmdline"):format(child))
+      found[("%s %s"):format(child, (words:gsub("\0", " "):sub(1, 120)))] = true
     end
   end
-  os.remove(path)
-  return sections
+  return found
+end
+
+local function descriptors ()
+  local found = {}
+  for fd, target in pairs(fds.all()) do
+    found[("%d %s"):format(fd, target)] = true
+  end
+  return found
+end
+
+local function below (directory, found)
+  if lfs.symlinkattributes(directory, "mode") == "directory" then
+    for name in lfs.dir(directory) do
+      if name ~= "." and name ~= ".." then
+        local path = directory .. "/" .. name
+        found[path] = true
+        below(path, found)
+      end
+    end
+  end
+  return found
+end
+
+local function holds (text, part)
+  return text:find(part, 1, true) ~= nil
+end
+
+-- Not those of other runs.
+local function mounts ()
+  local found = {}
+  for place in lines_of "/proc/self/mountinfo":gmatch "[^\n]+" do
+    place = place:match "^%S+ %S+ %S+ %S+ (%S+)"
+    local others = place:find "^/run/netns/fc" or holds(place, "/firecracker-lua-spec-") or holds(place, "/tmp.")
+    if not others or holds(place, leaks.run_dir) or holds(place, leaks.links) then
+      found[place] = true
+    end
+  end
+  return found
+end
+
+local function links ()
+  local found = {}
+  for name in lfs.dir "/sys/class/net" do
+    if name:sub(1, 2) ~= "fc" or name:sub(1, #leaks.links) == leaks.links then
+      found[name] = true
+    end
+  end
+  return found
+end
+
+-- A directory of this file system has two links, and one more for each below it.
+local function cgroups (directory, depth, found)
+  local left = (lfs.attributes(directory, "nlink") or 2) - 2
+  if left > 0 and depth > 0 then
+    for name in lfs.dir(directory) do
+      local path = directory .. "/" .. name
+      if name ~= "." and name ~= ".." and lfs.symlinkattributes(path, "mode") == "directory" then
+        if holds(path, leaks.links) then
+          found[path] = true
+        end
+        left = left - 1
+        pcall(cgroups, path, depth - 1, found)    -- another run's may go while we look
+      end
+      if left == 0 then
+        break
+      end
+    end
+  end
+  return found
+end
+
+local function snapshot ()
+  return { children = children(), descriptors = descriptors(), run_dir = below(leaks.run_dir, {}), mounts = mounts(),
+           links = links(), cgroups = cgroups("/sys/fs/cgroup", CGROUP_DEPTH, {}) }
 end
 
 local warm
@@ -77,33 +124,16 @@ local function warm_up ()
   assert(require "firecracker.core.http".client(core.reactor(), "/nothing")):close()
 end
 
-local taken
-
-local function before ()
-  warm_up()
-  collectgarbage()    -- once here and once after it: all that busted holds is walked for it
-  taken = snapshot()
-end
-
--- What the specs of another file dropped may still be on its way out.
-local function settle ()
-  for _ = 1, 5 do
-    collectgarbage()
-    loop.sleep(0.01)
-  end
-end
-
 -- What is no longer as it was.
-local function differences ()
-  collectgarbage()
-  local now, found = snapshot(), {}
+local function differences (was, now)
+  local found = {}
   for section, lines in pairs(now) do
     for line in pairs(lines) do
-      if not taken[section][line] then
+      if not was[section][line] then
         found[#found + 1] = ("left behind in %s: %s"):format(section, line)
       end
     end
-    for line in pairs(section == "cgroups" and {} or taken[section]) do
+    for line in pairs(section == "cgroups" and {} or was[section]) do
       if not lines[line] then
         found[#found + 1] = ("gone from %s: %s"):format(section, line)
       end
@@ -111,6 +141,26 @@ local function differences ()
   end
   table.sort(found)
   return found
+end
+
+-- What the specs of another file dropped may still be on its way out.
+local function settle ()
+  for _ = 1, 2 do
+    collectgarbage()
+    loop.sleep(0.02)
+  end
+end
+
+-- To collect costs more than to look, all that busted holds is walked for it: only where something changed.
+local taken, sound
+
+local function before ()
+  warm_up()
+  taken = snapshot()
+  if not sound or #differences(sound, taken) > 0 then
+    settle()
+    taken = snapshot()
+  end
 end
 
 -- Cgroups are the whole host's: those of another run go by themselves.
@@ -124,14 +174,16 @@ local function only_cgroups (found)
 end
 
 local function after ()
-  local found, deadline = differences(), core.now() + OTHERS
-  if #found > 0 then
-    found = differences()    -- without what finalizers let go
+  local found, deadline = differences(taken, snapshot()), core.now() + OTHERS
+  for _ = 1, #found > 0 and 2 or 0 do    -- finalizers let go, and what they let go of too
+    collectgarbage()
+    found = differences(taken, snapshot())
   end
   while only_cgroups(found) and core.now() < deadline do
     loop.sleep(0.2)
-    found = differences()
+    found = differences(taken, snapshot())
   end
+  sound = #found == 0 and taken
   if #found > 0 then
     error(table.concat(found, "\n"), 0)
   end
@@ -139,14 +191,7 @@ end
 
 --- Check around every spec of a block.
 function leaks.check (before_each, after_each, teardown)
-  local settled
-  before_each(function ()
-    if not settled then
-      settle()
-      settled = true
-    end
-    before()
-  end)
+  before_each(before)
   after_each(after)
   teardown(function ()
     assert(core.files.remove_directory(leaks.run_dir))
