@@ -38,6 +38,17 @@ describe("#kvm a snapshot", function ()
     return assert(fc.boot(config)), text
   end
 
+  -- For `config.log`: while `slow.vm` is set the VMM is held once it has paused, until the snapshot is given up.
+  local function holder (slow)
+    return function (event)
+      if slow.vm and event.operation == "PATCH /vm" and not slow.held then
+        slow.held = slow.vm:kill "STOP"
+      elseif slow.held and event.operation == "PUT /snapshot/create" then
+        slow.vm, slow.held = nil, not slow.vm:kill "CONT"
+      end
+    end
+  end
+
   local function restore (section, more)
     local console, text = bed.collector()
     local config = { run_dir = leaks.run_dir, timeouts = { shutdown = 0 }, console = console, snapshot = section }
@@ -487,7 +498,8 @@ describe("#kvm a snapshot", function ()
     finally(function () sh("umount -l " .. other) end)
     for _, case in ipairs { { where = dir }, { where = dir, staging = { "copy" } }, { where = other } } do   -- linked, linked, mounted
       jailer.staging = case.staging
-      local vm <close>, text = count { jailer = jailer }
+      local slow = {}
+      local vm <close>, text = count { jailer = jailer, log = holder(slow), log_level = "debug" }
       local options = { snapshot_path = case.where .. "/one", mem_file_path = case.where .. "/one.memory", pause = true }
       assert(vm:snapshot(options))
       local function held ()
@@ -497,8 +509,8 @@ describe("#kvm a snapshot", function ()
       local before = held()
       assert.equal("kernel\n", before[1])
       assert.equal(32 << 20, assert(vm:snapshot(options)).memory.size)
-      options.timeout = 0
-      vm:snapshot(options)    -- is given up, unless this machine was too busy to notice before the reply was there
+      options.timeout, slow.vm = 0, vm
+      assert.equal("timeout", select(2, vm:snapshot(options)).code)
       assert.same(before, held())
       assert.equal("0 1\n0 1\n0 1\n", (sh(("cd %s; stat -c '%%u %%h' one one.json one.memory"):format(case.where))))
       counts(text, #text() / 2 + 2)
@@ -618,7 +630,8 @@ describe("#kvm a snapshot", function ()
 
   describe("that cannot be written", function ()
     it("leaves nothing, and the machine as it was", function ()
-      local vm <close>, text = count()
+      local slow = {}
+      local vm <close>, text = count { log = holder(slow), log_level = "debug" }
       local function unharmed (state)
         assert.equal(state, vm.state)
         assert.equal(state == "running" and "Running" or "Paused", vm:info().state)
@@ -633,13 +646,11 @@ describe("#kvm a snapshot", function ()
         } do
           local options, code = table.unpack(case)
           options.pause = true
+          slow.vm = code == "timeout" and vm
+          slow.held = slow.vm and state == "paused" and vm:kill "STOP"
           local ok, err = vm:snapshot(options)
-          if ok and code == "timeout" then    -- this machine was too busy to notice before the reply was there
-            sh(("rm %s/one*"):format(dir))
-          else
-            assert.is_nil(ok)
-            assert.equal(code, err.code, tostring(err))
-          end
+          assert.is_nil(ok)
+          assert.equal(code, err.code, tostring(err))
           unharmed(state)
         end
         if state == "running" then
@@ -719,6 +730,26 @@ describe("#kvm a snapshot", function ()
           assert.equal("running", vm.state)
           counts(text, #text() / 2 + 2)
         end
+      end)
+    end)
+
+    it("because the task is cancelled as the guest is let go on", function ()
+      fc.run(function ()
+        local vm, held
+        local machine <close>, text = count { log_level = "debug", log = function (event)
+          held = held or event.operation == "GET /vm/config" and vm:kill "STOP"
+        end }
+        vm = machine
+        local task = fc.spawn(vm.snapshot, vm, taking("one", { pause = true }))
+        bed.eventually(function () return held end, "the last request but one")
+        fc.sleep(0.01)
+        task:cancel()
+        fc.sleep(0.01)
+        assert(vm:kill "CONT")
+        assert.equal("cancelled", select(2, task:wait()).code)
+        assert.equal("running", vm.state)
+        assert.equal("", listing())
+        counts(text, #text() / 2 + 2)
       end)
     end)
 

@@ -30,7 +30,7 @@ local LATE <const>, LATEST <const> = 0.25, 2   -- seconds without a reply until 
 -- `trace` (true: with bodies),
 -- `release` (function that gives the VMM's release; absent: the VMM is asked when it matters, once), `state` (function that
 -- gives the guest's state, "vmm", "running" or "paused"), `moved` (function, called with the state that a request brought
--- about), `who` (names the machine in errors),
+-- about or tells), `who` (names the machine in errors),
 -- `gone` (function: `err` when the server's process is known to be dead, else nil), `hangs` (function, asked when a reply is
 -- late: whether none will come), `starting` (true: the server may
 -- still be on its way to listen, so a refused connection is tried again), `body_limit` (bytes, default 51200: a longer body
@@ -47,7 +47,8 @@ function client.new (path, options)
     hangs = options.hangs or false,
     release = options.release,
     state = options.state or false,
-    moved = options.moved,
+    moved = options.moved or false,
+    moves = 0,      -- so many requests changed the guest's state
     who = options.who,
     starting = options.starting or false,
     body_limit = options.body_limit or payload.LIMIT,
@@ -190,6 +191,7 @@ local OPERATIONS <const> = {}   -- by request
 for _, operation in ipairs(operations) do
   OPERATIONS[operation.method .. " " .. operation.path] = operation
 end
+local INSTANCE_INFO <const> = OPERATIONS["GET /"]
 
 local DECODING <const> = { null = false }
 
@@ -225,6 +227,16 @@ local function judge (method, path, status, text)
   }
 end
 
+-- What a request that succeeded says of the guest's state; `moves`: how often it had changed when the request began. What was
+-- true then is no news when a change has come meanwhile.
+local function note_state (self, operation, body, value, moves)
+  local state = operation and phases.after(operation, body, value)
+  if state and (operation.moves or self.moves == moves) then
+    self.moves = operation.moves and self.moves + 1 or self.moves
+    self.moved(state)
+  end
+end
+
 --- Send any request.
 -- @function client:request
 -- @tparam string method "GET", "PUT", "PATCH", "DELETE"
@@ -243,7 +255,7 @@ function methods:request (method, path, body, options, operation)    -- the reco
   if self.closed then
     return nil, closed_error(self)
   end
-  local began = now()
+  local began, moves = now(), self.moves
   local deadline = loop.deadline(options and options.timeout or self.timeout, began)
   local use <close>, text = take(self, deadline, body)
   if not use then
@@ -260,10 +272,8 @@ function methods:request (method, path, body, options, operation)    -- the reco
   if status then
     self.starting = false
     value, err = judge(method, path, status, reply)
-    operation = operation or OPERATIONS[method .. " " .. path]
-    local state = value and operation and operation.moves and phases.after(operation.moves, body)
-    if state and self.moved then
-      self.moved(state)
+    if value and self.moved then
+      note_state(self, operation or OPERATIONS[method .. " " .. path], body, value, moves)
     end
   elseif reply == "timeout" then
     err = timed_out(method .. " " .. path, now() - began, cause)
@@ -366,15 +376,9 @@ local function out_of_phase (self, operation, body, options)
     return nil
   end
   local reply = self:get_instance_info(options)
-  local actual = reply and phases.OF_VMM[reply.state]
-  if actual and actual ~= state then
-    state = actual
-    if self.moved then
-      self.moved(actual)
-    end
-    if phases.fits(phase, state) then
-      return nil
-    end
+  state = reply and phases.after(INSTANCE_INFO, nil, reply) or state
+  if phases.fits(phase, state) then
+    return nil
   end
   return errors.new { code = "state", operation = operation.name, state = state,
                       message = phases.say(operation, phase, state, self.who or tostring(self)) }

@@ -10,6 +10,7 @@
 -- - `phase`: "any"; "before" or "after" the guest starts; "hotplug": before, and after where `hotplug_since` is reached and
 --   the VMM runs with `--enable-pci`; "paused". Or `{ field, value = phase, … }` by a field of the body
 -- - `moves`: the state of the guest afterwards, by a field of the body (absent counts as false)
+-- - `tells`: the state of the guest, by a field of the reply
 -- - `boots`: afterwards a snapshot can no longer be loaded, even when it failed
 -- - `section`: of the configuration, whose list it takes one by one where `each` names the field with the id
 -- - `undescribed`: why Firecracker's swagger lacks it
@@ -21,6 +22,7 @@ local OMITTED <const> = "swagger omits DELETE; the server has it and answers 204
 
 return {
   { name = "get_instance_info", method = "GET", path = "/", reply = "InstanceInfo", phase = "any",
+    tells = { "state", ["Not started"] = "vmm", Running = "running", Paused = "paused" },
     doc = "who the VMM is, and the state of its guest" },
   { name = "put_actions", method = "PUT", path = "/actions", body = "InstanceActionInfo",
     phase = { "action_type", InstanceStart = "before", FlushMetrics = "after", SendCtrlAltDel = "after" },

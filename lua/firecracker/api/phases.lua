@@ -15,9 +15,6 @@ local RIGHT <const> = {
   paused = "needs a paused guest: pause it first",
 }
 
---- What the VMM says of itself, and the state that it is.
-phases.OF_VMM = { ["Not started"] = "vmm", Running = "running", Paused = "paused" }
-
 --- The phase a request belongs to.
 -- @tparam table operation
 -- @param body
@@ -64,12 +61,17 @@ function phases.hint (fault)
 end
 
 --- The state after a request that succeeded.
--- @tparam table moves of an operation
+-- @tparam table operation
 -- @param body
--- @treturn ?string
-function phases.after (moves, body)
-  if type(body) == "table" then
-    return moves[body[moves[1]] or false]
+-- @param reply
+-- @treturn ?string nil: this request says nothing of it
+function phases.after (operation, body, reply)
+  local states, said = operation.moves, body
+  if operation.tells then
+    states, said = operation.tells, reply
+  end
+  if states and type(said) == "table" then
+    return states[said[states[1]] or false]
   end
 end
 
