@@ -132,19 +132,27 @@ valgrind: all support
 FUZZ_CC      ?= clang-14
 FUZZ_SECONDS ?= 60
 fuzz_targets := $(basename $(notdir $(wildcard csrc/fuzz/*.c)))
-fuzz_flags   := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+fuzz_flags   := $(filter-out -fvisibility=hidden,$(flags)) -I$(LUA_INCDIR) -g -O1 -fno-omit-frame-pointer \
+                -fno-sanitize-recover=undefined
+fuzz_objects := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(module_c))
 fuzz: $(addprefix fuzz-,$(fuzz_targets))
+# A function that is new has no name: for that libFuzzer starts a process, whose pipes count as left open.
 fuzz-%: $(BUILD)/fuzz/%.run
 	@mkdir -p $(BUILD)/fuzz/$*
 	@echo "fuzz $*: $(FUZZ_SECONDS) s"
-	@ASAN_OPTIONS=detect_stack_use_after_return=1 $< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 -close_fd_mask=1 \
+	@ASAN_OPTIONS=detect_stack_use_after_return=1 $< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_funcs=0 \
+	  -print_final_stats=1 -close_fd_mask=1 \
 	  -artifact_prefix=$(BUILD)/fuzz/$*- $(BUILD)/fuzz/$* spec/fuzz/$* 2>$(BUILD)/fuzz/$*.log || \
 	  { cat $(BUILD)/fuzz/$*.log; echo "FAIL fuzz $*"; exit 1; }
 	@sed -n 's/^stat::number_of_executed_units: */fuzz $*: executions /p' $(BUILD)/fuzz/$*.log
-$(BUILD)/fuzz/%.run: csrc/fuzz/%.c csrc/fuzz/fuzz.h $(module_c)
+.PRECIOUS: $(BUILD)/fuzz/%.run $(BUILD)/fuzz/obj/%.o
+$(BUILD)/fuzz/%.run: csrc/fuzz/%.c csrc/fuzz/fuzz.h $(fuzz_objects)
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(filter-out -fvisibility=hidden,$(flags)) -I$(LUA_INCDIR) -g $(fuzz_flags) -o $@ $< \
-	  $(module_c) -llua5.4 -lcurl -lcjson -lmnl
+	$(FUZZ_CC) $(fuzz_flags) -fsanitize=fuzzer,address,undefined -o $@ $< $(fuzz_objects) -llua5.4 -lcurl -lcjson -lmnl
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(fuzz_flags) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+-include $(fuzz_objects:.o=.d)
 
 # In a copy, so that the tree stays as it is.
 mutate:
