@@ -242,11 +242,15 @@ function methods:start (options)
 end
 
 -- The VMM takes it twice as well, and has the word on the state: who gave up waiting for a change knows less.
-local function change_state (self, verb, from, value)
-  if self.state ~= "running" and self.state ~= "paused" then
+local function change_state (self, verb, from, to, value)
+  if self.state ~= from and self.state ~= to then
     return process.refuse(self, verb, from)
   end
-  return self.api:patch_vm { state = value }
+  local ok, err = self.api:patch_vm { state = value }
+  if ok then
+    self.phase = to
+  end
+  return ok, err
 end
 
 --- Stop the vCPUs.
@@ -255,7 +259,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:pause ()
-  return change_state(self, "pause", "running", "Paused")
+  return change_state(self, "pause", "running", "paused", "Paused")
 end
 
 --- Let the vCPUs go on.
@@ -264,7 +268,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:resume ()
-  return change_state(self, "resume", "paused", "Resumed")
+  return change_state(self, "resume", "paused", "running", "Resumed")
 end
 
 --- Tell a machine from other values.
