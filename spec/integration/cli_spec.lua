@@ -92,7 +92,7 @@ describe("#kvm fclua run", function ()
   io.stderr:write(vm.id, all["machine-config"].vcpu_count, " ", all["machine-config"].mem_size_mib, "\n")
 end)]], guest = "idle", driver = "start by-flags2; kill $p; wait $p" }
     assert.matches("by%-flags2 64\n", ran.err)
-    assert.equal(143, ran.status)
+    assert.equal(143, ran.status, ran.err)
   end)
 
   it("names step and line of a step that fails, and leaves nothing", function ()
@@ -101,7 +101,7 @@ end)]], guest = "idle", driver = "start by-flags2; kill $p; wait $p" }
   local nothing
   return nothing.at.all
 end)]] }
-    assert.equal(1, ran.status)
+    assert.equal(1, ran.status, ran.err)
     assert.equal("", ran.out)
     assert.matches("ms  DIR/flow.lua:6  failed\n", ran.err)
     assert.matches("\nfclua: DIR/flow.lua:8: DIR/flow.lua:6: attempt to index a nil value [^\n]*\n", ran.err)
@@ -113,20 +113,21 @@ end)]] }
   it("shows the last words of a VMM that ends early", function ()
     local ran = run { flags = "--id early", edit =
       [[:insert_before("fcinit.StartVMM", function (vm) vm.config.vmm.arguments = { "--bogus" } end)]] }
-    assert.equal(1, ran.status)
+    assert.equal(1, ran.status, ran.err)
     assert.matches('\nfclua: fcinit.StartVMM: the VMM exited with status 153: [^\n]*UnexpectedArgument', ran.err)
     assert.matches('\n  stderr  ', ran.err)
   end)
 
   it("fails with a VMM that is killed", function ()
     local ran = run { guest = "idle", driver = "start; kill -9 $(cat /proc/$p/task/*/children); wait $p" }
-    assert.equal(1, ran.status)
+    assert.equal(1, ran.status, ran.err)
     assert.matches("ms  the VMM was ended by signal 9\n", ran.err)
     assert.matches("\nfclua: the VMM was ended by signal 9", ran.err)
   end)
 
   it("ends well with a guest that crashes into a reset", function ()
-    assert.equal(0, run { guest = "fault" }.status)
+    local ran = run { guest = "fault" }
+    assert.equal(0, ran.status, ran.err)
   end)
 
   for name, number in pairs { INT = 2, TERM = 15, HUP = 1, QUIT = 3 } do
@@ -134,7 +135,7 @@ end)]] }
       local ran = run { guest = "cad", words = "10", driver = ("start; kill -%s $p; wait $p"):format(name) }
       assert.matches(("SIG%s: stopping; the next signal kills\n +%%d+%%.%%d ms  the guest ended\n"):format(name),
         ran.err)
-      assert.equal(128 + number, ran.status)
+      assert.equal(128 + number, ran.status, ran.err)
     end)
   end
 
@@ -142,7 +143,7 @@ end)]] }
     local ran = run { guest = "idle", words = "60", driver =
       "start; kill -INT $p; await stopping $err; kill -TERM $p; wait $p" }
     assert.matches("SIGTERM: killing\n +%d+%.%d ms  the VMM was ended by signal 9\n", ran.err)
-    assert.equal(130, ran.status)
+    assert.equal(130, ran.status, ran.err)
   end)
 
   it("gives a boot up at a signal", function ()
@@ -150,7 +151,7 @@ end)]] }
       [[:append_after("fcinit.CreateMachine", fc.handler("spec.Wait", function () fc.sleep(60) end))]] }
     assert.matches("SIGINT: stopping; the next signal kills\n +%d+%.%d ms  spec.Wait  cancelled\n" ..
       " +%d+%.%d ms  total\n$", ran.err)
-    assert.equal(130, ran.status)
+    assert.equal(130, ran.status, ran.err)
   end)
 
   it("leaves SIGHUP ignored under nohup", function ()
@@ -158,20 +159,20 @@ end)]] }
       "(trap '' HUP; exec $fclua >$out 2>$err) & p=$!; await StartInstance $err; " ..
       "kill -HUP $p; sleep 0.2; kill $p; wait $p" }
     assert.not_matches("SIGHUP", ran.err)
-    assert.equal(143, ran.status)
+    assert.equal(143, ran.status, ran.err)
   end)
 
   it("stops when nobody reads its output any more", function ()
     local ran = run { guest = "tick", driver = "$fclua 2>$err | head -n 2; exit ${PIPESTATUS[0]}" }
     assert.equal("0\n1\n", ran.said)
     assert.matches("standard output is gone: stopping", ran.err)
-    assert.equal(141, ran.status)
+    assert.equal(141, ran.status, ran.err)
   end)
 
   it("fails when its output cannot be written", function ()
     local ran = run { guest = "tick", driver = "$fclua >/dev/full 2>$err" }
     assert.matches("\nfclua: standard output: No space left on device\n", ran.err)
-    assert.equal(1, ran.status)
+    assert.equal(1, ran.status, ran.err)
   end)
 
   for name, case in pairs {
