@@ -108,6 +108,8 @@ static int encode_error (lua_State *L, const path *p, const char *what) {
   return lua_error(L);
 }
 
+static const char NUL_BYTE[] = "a string with a NUL byte cannot be sent";
+
 static char *reserve (lua_State *L, fc_buffer *out, size_t room) {
   char *to = fc_buffer_reserve(out, room);
   if (!to)
@@ -120,37 +122,51 @@ static void put (lua_State *L, fc_buffer *out, const char *bytes, size_t n) {
   fc_buffer_commit(out, n);
 }
 
-static void check_text (lua_State *L, const char *text, size_t length, const path *p) {
-  if (strlen(text) != length)
-    encode_error(L, p, "a string with a NUL byte cannot be sent");
+enum { BLOCK = 64, CHUNK = 64 * BLOCK };   /* what the compiler makes vectors of; what stays in the nearest cache */
+
+/* Whether a chunk of text needs no escape, and has no NUL byte. */
+static bool is_plain (const char *text, size_t length) {
+  const unsigned char *at = (const unsigned char *)text, *end = at + length;
+  unsigned char lowest = UCHAR_MAX;
+  if (length >= BLOCK) {
+    unsigned char least[BLOCK];
+    memcpy(least, at, BLOCK);
+    for (at += BLOCK; end - at >= BLOCK; at += BLOCK)
+      for (int i = 0; i < BLOCK; i++)
+        least[i] = at[i] < least[i] ? at[i] : least[i];
+    for (int i = 0; i < BLOCK; i++)
+      lowest = least[i] < lowest ? least[i] : lowest;
+  }
+  for (; at < end; at++)
+    lowest = *at < lowest ? *at : lowest;
+  return lowest >= ' ' && !memchr(text, '"', length) && !memchr(text, '\\', length);
 }
 
-/* Whether a text needs no escape. The compiler makes vectors of a block. */
-static bool is_plain (const char *text, size_t length) {
-  enum { BLOCK = 64 };
-  const unsigned char *at = (const unsigned char *)text;
-  unsigned char odd = 0;
-  for (; length >= BLOCK && !odd; at += BLOCK, length -= BLOCK)
-    for (int i = 0; i < BLOCK; i++)
-      odd |= (at[i] < ' ') | (at[i] == '"') | (at[i] == '\\');
-  for (; length > 0 && !odd; at++, length--)
-    odd = (*at < ' ') | (*at == '"') | (*at == '\\');
-  return !odd;
+/* Copy what needs no escape; false as soon as something does. */
+static bool copy_plain (char *to, const char *text, size_t length) {
+  for (size_t n; length > 0; to += n, text += n, length -= n) {
+    n = length < CHUNK ? length : CHUNK;
+    if (!is_plain(text, n))
+      return false;
+    memcpy(to, text, n);
+  }
+  return true;
 }
 
 /* cJSON escapes; what needs no escape goes out as it is: cJSON looks at each byte twice. */
-static void encode_text (lua_State *L, const char *text, size_t length, fc_buffer *out) {
+static void encode_text (lua_State *L, const char *text, size_t length, fc_buffer *out, const path *p) {
   enum { LONGEST = 6, MORE = 8 };   /* \u001f; quotes, its NUL, and what cJSON wants beyond */
-  if (is_plain(text, length)) {
-    char *to = reserve(L, out, length + 2);
+  char *to = reserve(L, out, length + 2);
+  if (copy_plain(to + 1, text, length)) {
     to[0] = to[length + 1] = '"';
-    memcpy(to + 1, text, length);
     fc_buffer_commit(out, length + 2);
     return;
   }
+  if (strlen(text) != length)
+    encode_error(L, p, NUL_BYTE);
   cJSON item = {.type = cJSON_String, .valuestring = (char *)text};
   size_t room = length * LONGEST + MORE;
-  char *to = reserve(L, out, room);
+  to = reserve(L, out, room);
   if (room > INT_MAX || !cJSON_PrintPreallocated(&item, to, (int)room, 0))
     luaL_error(L, "json: out of memory");
   fc_buffer_commit(out, strlen(to));
@@ -159,8 +175,7 @@ static void encode_text (lua_State *L, const char *text, size_t length, fc_buffe
 static void encode_string (lua_State *L, int index, fc_buffer *out, const path *p) {
   size_t length;
   const char *text = lua_tolstring(L, index, &length);
-  check_text(L, text, length, p);
-  encode_text(L, text, length, out);
+  encode_text(L, text, length, out, p);
 }
 
 static void encode_number (lua_State *L, int index, fc_buffer *out, const path *p) {
@@ -223,14 +238,15 @@ static void encode_object (lua_State *L, int index, size_t count, fc_buffer *out
   for (lua_pushnil(L); lua_next(L, index) && at < count; lua_pop(L, 1)) {
     size_t length;
     keys[at] = lua_tolstring(L, -2, &length);   /* the table keeps the string */
-    check_text(L, keys[at++], length, p);
+    if (strlen(keys[at++]) != length)
+      encode_error(L, p, NUL_BYTE);
   }
   qsort(keys, count, sizeof *keys, compare_keys);
   for (size_t i = 0; i < count; i++) {
     path here = {p, keys[i], 0};
     if (i > 0)
       put(L, out, ",", 1);
-    encode_text(L, keys[i], strlen(keys[i]), out);
+    encode_text(L, keys[i], strlen(keys[i]), out, &here);
     put(L, out, ":", 1);
     lua_getfield(L, index, keys[i]);
     encode_value(L, lua_gettop(L), out, &here, depth + 1);

@@ -42,7 +42,7 @@ describe("json", function ()
 
     it("escapes what must be, wherever it stands in a long text", function ()
       local ESCAPES <const> = { ['"'] = '\\"', ["\\"] = "\\\\", ["\1"] = "\\u0001", ["\n"] = "\\n", ["\31"] = "\\u001f" }
-      for _, length in ipairs { 200, 256, 300, 307 } do
+      for _, length in ipairs { 60, 200, 256, 300, 307, 4100, 8192 } do
         for _, c in ipairs { '"', "\\", "\1", "\n", "\31", " ", "!", "#", "[", "]", "\127", "\u{80}", "\u{ff}", "\u{10ffff}" } do
           for at = length - 17, length do
             local before, after = ("x"):rep(at - 1), ("y"):rep(length - at)
