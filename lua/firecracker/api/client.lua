@@ -144,9 +144,12 @@ local function attempt (self, use, method, path, body, deadline, began)
     return nil, err
   end
   use.pending = true
-  local status, text
   local late, look = LATE, self.hangs and began + LATE or deadline
-  repeat
+  local status, text = false, nil
+  if loop.alone() then
+    status, text = request:await(look < deadline and look or deadline)
+  end
+  while status == false do
     local fired = loop.park(look < deadline and look or deadline, use.key)
     if self.closed then
       return nil, closed_error(self)
@@ -161,7 +164,7 @@ local function attempt (self, use, method, path, body, deadline, began)
       late = math.min(2 * late, LATEST)
       look = now() + late
     end
-  until status ~= false
+  end
   use.pending = false
   return status, text
 end

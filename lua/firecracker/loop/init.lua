@@ -111,6 +111,14 @@ local function drive (wait, deadline, all)
   end
 end
 
+--- Whether nobody but the caller has anything to do now, so that a wait in the core comes to the same as @{park}: until
+-- something fires that is not the caller's.
+-- @treturn boolean
+function loop.alone ()
+  local _, is_main = running()
+  return is_main and queue.first > queue.last and not state.kick
+end
+
 --- Wait until a key, or one of two, is fired or a deadline comes. Whoever waits looks himself whether what he waits for is
 -- true now, and waits again if not.
 -- @tparam number deadline a time of core.now(); the deadline that holds for the caller applies as well
