@@ -47,4 +47,94 @@ describe("scripts/test #scripts", function ()
     assert.equal("0 passed, 1 failed, 1 skipped", last)
     assert.equal(1, status)
   end)
+
+  -- fn(dir, test): a tree of its own with nothing but these specs, test(arguments, before) runs its scripts/test; its nested host
+  -- is this one, told by NESTED, and is missing where NO_HOST is set. FUZZ is the fuzzers' exit status.
+  local function tree (text, fn)
+    sh.tmpdir(function (dir)
+      local out, status = sh(([[mkdir -p %s/scripts %s/spec/support %s/tmp && cp scripts/test %s/scripts && cp .busted %s &&
+        cp spec/run.lua %s/spec && cp spec/support/output.lua spec/support/apart %s/spec/support && cd %s &&
+        printf '#!/bin/sh\n' >scripts/setup && cat >scripts/nested <<'END' && chmod +x scripts/*
+#!/bin/sh
+[ "$1" != -c ] || { [ -z "$NO_HOST" ] || { echo "no QEMU"; exit 2; }; exit 0; }
+while [ "$1" != env ] && [ "$1" != lua5.4 ]; do shift; done
+NESTED=yes exec "$@"
+END
+        printf 'env support:\nasan:\n\t@echo end >$(SPEC_RESULTS)\nfuzz:\n\t@exit $(FUZZ)\n' >Makefile && cat >spec/a_spec.lua <<'END'
+describe("sample", function ()
+%s
+end)
+END]]):format(dir, dir, dir, dir, dir, dir, dir, dir, text))
+      assert(status == 0, out)
+      fn(dir, function (arguments, before)
+        out, status = sh(("cd %s && export TMPDIR=%s/tmp SPEC_STRICT= && %s scripts/test %s")
+          :format(dir, dir, before or "", arguments or ""))
+        return out, out:match "([^\n]*)\n$", status
+      end)
+      assert.equal("", (sh("ls -A " .. dir .. "/tmp")))
+    end)
+  end
+
+  local function need_root ()
+    if sh "id -u" ~= "0\n" then pending "needs root" end
+  end
+
+  it("runs the whole tree, and fails when fewer specs ran than it holds, or a fuzzer finds something", function ()
+    tree([[
+      it("a", function () end)
+      for _, word in ipairs(arg) do
+        if word == "--list" and os.getenv "MORE" then it("b", function () end) end
+      end]], function (_, test)
+      assert.same({ "1 passed, 0 failed, 0 skipped", 0 }, { select(2, test()) })
+      local out, last, status = test("", "MORE=1")
+      assert.matches("\nFAIL only 1 of the tree's 2 specs ran\n", out)
+      assert.same({ "1 passed, 1 failed, 0 skipped", 1 }, { last, status })
+      assert.same({ "1 passed, 1 failed, 0 skipped", 1 }, { select(2, test("", "FUZZ=1")) })
+      assert.same({ "1 passed, 0 failed, 0 skipped", 0 }, { select(2, test("spec/a_spec.lua", "MORE=1")) })
+    end)
+  end)
+
+  it("takes a nested host for what needs KVM where there is none, and says so #root", function ()
+    need_root()
+    tree([[
+      local function nested () if not os.getenv "NESTED" then pending "no KVM" end end
+      it("starts a guest #kvm", nested)
+      it("starts Linux #linux", nested)
+      it("starts none", function () assert(not os.getenv "NESTED") end)]], function (dir, test)
+      local without = ("touch %s/none && exec unshare -m sh -c '! [ -e /dev/kvm ] || mount --bind %s/none /dev/kvm && \"$@\"' - ")
+        :format(dir, dir)
+      for _, arguments in ipairs { "", "spec/a_spec.lua" } do
+        local out, last, status = test(arguments, without)
+        assert.matches("note: no usable /dev/kvm here: the specs tagged #linux or #kvm ran in the nested host:\n", out)
+        assert.same({ "3 passed, 0 failed, 0 skipped", 0 }, { last, status }, out)
+      end
+      local out, last, status = test("", "export NO_HOST=1 SPEC_STRICT=1; " .. without)
+      assert.matches("note: no nested host: no QEMU\n", out)
+      assert.same({ "1 passed, 2 failed, 0 skipped", 1 }, { last, status }, out)
+    end)
+  end)
+
+  it("leaves no process when it is ended in the middle, and no file beyond the next run #root", function ()
+    need_root()
+    tree([[
+      it("hangs", function ()
+        os.execute "setsid sleep 4211.7 >/dev/null 2>&1 & : >$TMPDIR/file; : >begun; exec sleep 4211.7"
+      end)
+      it("is quick", function () end)]], function (dir, test)
+      for signal, expected in pairs { INT = 130, TERM = 143, KILL = 137 } do
+        local out, _, status = test("", ([[rm -f begun; env --default-signal scripts/test --filter=hangs >out 2>&1 & p=$!
+          i=0; until [ -e begun ]; do i=$((i+1)); [ $i -lt 600 ] || exit 99; sleep 0.05; done
+          kill -%s $p; wait $p; status=$?
+          i=0; while left=$(grep -lsz '^4211.7' /proc/[0-9]*/cmdline); [ -n "$left" ]; do
+            i=$((i+1)); [ $i -lt 100 ] || break; sleep 0.05
+          done
+          for each in $left; do each=${each#/proc/}; kill -9 ${each%%/*}; done
+          echo "left: $left"; ls -A tmp | grep -c fcspec; exit $status; ]]):format(signal))
+        assert.equal(expected, status, out)
+        assert.matches("left: \n" .. (signal == "KILL" and 1 or 0) .. "\n$", out)
+        assert.equal("1 passed, 0 failed, 0 skipped", (select(2, test "--filter=quick")))
+        assert.equal("", (sh("ls -A " .. dir .. "/tmp")))
+      end
+    end)
+  end)
 end)
