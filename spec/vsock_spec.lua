@@ -111,6 +111,18 @@ describe("vsock", function ()
       end)
     end)
 
+    it("tries again from a millisecond on, less and less often", function ()
+      local most = 0
+      for _ = 1, 20 do    -- a busy machine is late, never early
+        with_vmm(function () end, function (path, requests)
+          assert.is_nil((vsock.dial(path, 1, { timeout = 0.03 })))
+          most = math.max(most, #requests)
+        end)
+        if most >= 4 then break end
+      end
+      assert.is_true(most >= 4 and most <= 7, most)    -- after 0, 1, 3, 7 and 15 ms, and at the deadline
+    end)
+
     it("dials through a path that is longer than a socket address", function ()
       with_vmm(function (peer) peer:write(OK, "far") end, function (path)
         assert.is_true(#path > 250)
