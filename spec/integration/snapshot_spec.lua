@@ -267,6 +267,32 @@ describe("#kvm a snapshot", function ()
     assert.is_nil(plain:full_config().drives[1].rate_limiter)
   end)
 
+  it("has an interface on another tap, with each direction's limits put again #root", function ()
+    local taps = { leaks.links .. "a", leaks.links .. "b" }
+    for _, tap in ipairs(taps) do
+      assert.equal(0, select(2, sh("ip tuntap add mode tap " .. tap)))
+    end
+    finally(function ()
+      for _, tap in ipairs(taps) do
+        sh("ip link delete " .. tap)
+      end
+    end)
+    local function limiter (size)
+      return { bandwidth = { size = size, refill_time = 100 } }
+    end
+    local vm = count { network_interfaces = { { iface_id = "eth0", host_dev_name = taps[1], rx_rate_limiter = limiter(1) } } }
+    assert(vm:snapshot(taking("one", { pause = true })))
+    vm:close()
+    local again <close>, text = restore({ snapshot_path = dir .. "/one" }, { network_interfaces = {
+      { iface_id = "eth0", host_dev_name = taps[2], rx_rate_limiter = limiter(111), tx_rate_limiter = limiter(999) } } })
+    assert(again, text)
+    counts(text, 2)
+    local interface = again:full_config().network_interfaces[1]
+    assert.same({ taps[2], limiter(111), limiter(999) },
+      { interface.host_dev_name, interface.rx_rate_limiter, interface.tx_rate_limiter })
+    again:close()
+  end)
+
   it("comes from a page fault handler", function ()
     if not files.look "/dev/userfaultfd" then
       pending "no /dev/userfaultfd here"
