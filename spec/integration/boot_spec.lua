@@ -4,6 +4,7 @@ local errors = require "firecracker.errors"
 local fc = require "firecracker"
 local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
+local sh = require "spec.support.sh"
 
 describe("#kvm a machine", function ()
   leaks.check(before_each, after_each, teardown)
@@ -218,6 +219,39 @@ describe("#kvm a machine", function ()
     assert.equal("socket", require "firecracker.core".files.look(socket).type)
     vm:stop()
     assert.is_nil((require "firecracker.core".files.look(socket)))
+  end)
+
+  it("has seccomp filters on each thread: Firecracker's, one's own, or none", function ()
+    local function modes (vm)
+      local seen = {}
+      for line in (sh(("cat /proc/%d/task/*/status"):format(vm.pid))):gmatch "Seccomp:%s*(%d)" do
+        seen[line] = true
+      end
+      return seen
+    end
+    local filters <close> = assert(fc.boot(bed.config "idle"))
+    assert.same({ ["2"] = true }, modes(filters))
+    local none <close> = assert(fc.boot(bed.config("idle", { vmm = { no_seccomp = true } })))
+    assert.is_nil(modes(none)["2"])
+    if not none:version():find "^1%.12%." then
+      return    -- the format of the file is another
+    end
+    local ALLOW <const>, KILL <const> = 0x7fff0000, 0x80000000
+    local path = bed.scratch "filter"
+    finally(function () os.remove(path) end)
+    local function own (api)
+      local parts = { ("<I8"):pack(3) }    -- a program of one instruction for each kind of thread
+      for name, action in pairs { api = api, vcpu = ALLOW, vmm = ALLOW } do
+        parts[#parts + 1] = ("<s8I8I2I2I4"):pack(name, 1, 6, 0, action)
+      end
+      bed.write(path, table.concat(parts))
+      return fc.boot(bed.config("idle", { vmm = { seccomp_filter = path } }))
+    end
+    local vm <close> = assert(own(ALLOW))
+    assert.same({ ["2"] = true }, modes(vm))
+    local killed <close>, err = own(KILL)
+    assert.is_nil(killed)
+    assert.same({ "exited", 31 }, { err.code, err.signal })
   end)
 
   it("works in a run directory that is deeper than a socket address", function ()
