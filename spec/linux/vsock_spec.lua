@@ -1,4 +1,6 @@
 -- Streams between the host and a real guest, both ways, before and after a snapshot's restore.
+local bed = require "spec.support.bed"
+local core = require "firecracker.core"
 local fc = require "firecracker"
 local leaks = require "spec.support.leaks"
 local linux = require "spec.support.linux"
@@ -54,7 +56,7 @@ describe("#linux a guest's vsock", function ()
     both_ways(booted)
   end)
 
-  it("has its connections reset by a restore, and takes new ones", function ()
+  it("keeps its connections over a pause", function ()
     local vm <close> = linux.restore()
     local s <close> = assert(vm:dial(ECHO, PATIENCE))
     s:write "before\n"
@@ -65,6 +67,35 @@ describe("#linux a guest's vsock", function ()
     assert(vm:resume())
     assert.equal("while paused", s:read("l", PATIENCE))
     echo(vm, "another\n")
+  end)
+
+  it("has its connections reset by a snapshot, here and in a restored guest, and takes new ones", function ()
+    local vm <close> = linux.restore()
+    local dir = bed.scratch "snapshot"
+    assert(core.files.mkdir(dir))
+    finally(function () core.files.remove_directory(dir) end)
+    local listener <close> = assert(vm:listen(7000))
+    local command = "/init dial 7000 sh -c 'read a; echo got $a; cat; echo $a >/tmp/over' </dev/null >/dev/null 2>&1 &"
+    assert.same({ "", 0 }, { linux.run(vm, command) })
+    local dialled <close> = assert(listener:accept(PATIENCE))
+    assert(dialled:write "was connected\n")
+    assert.equal("got was connected", dialled:read("l", PATIENCE))
+    local s <close> = assert(vm:dial(ECHO, PATIENCE))
+    s:write "before\n"
+    assert.equal("before", s:read("l", PATIENCE))
+    assert(vm:snapshot { snapshot_path = dir .. "/state", mem_file_path = dir .. "/memory", pause = true })
+    bed.write(dir .. "/data", bed.read(vm.directory .. "/data"))
+    for _, each in ipairs { s, dialled } do    -- the host is told when it says something
+      each:write "more\n"
+      local line, err = each:read("l", PATIENCE)
+      assert.is_nil(line)
+      assert.not_equal("timeout", err and err.code)
+    end
+    echo(vm, "another\n")
+    vm:close()
+    local restored <close> = linux.load(dir .. "/state", dir .. "/data")
+    assert.equal("was connected\n", (linux.run(restored, "until [ -e /tmp/over ]; do sleep 0.2; done; cat /tmp/over")))
+    echo(restored, "another\n")
   end)
 
   it("says who does not listen there, and who does not answer", function ()
