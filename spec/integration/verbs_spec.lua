@@ -40,8 +40,17 @@ describe("#kvm the verbs of a machine", function ()
   it("give a configuration that boots again", function ()
     local drive = bed.write(bed.scratch "drive", ("\0"):rep(1 << 20))
     finally(function () os.remove(drive) end)
-    local first <close> = assert(fc.boot(bed.config("idle", { drives = fc.drives.add({}, drive) })))
+    local limiter = fc.rate_limiter { bandwidth = { size = 1 << 20, refill_seconds = 0.5, one_time_burst = 7 },
+      ops = { size = 1, refill_time = 9 } }
+    local given = fc.drives.add(fc.drives.root(drive, { is_read_only = true, partuuid = "0eaa91a0-01", cache_type = "Writeback",
+      io_engine = "Sync", rate_limiter = limiter }), drive, { drive_id = "data" })
+    local first <close> = assert(fc.boot(bed.config("idle", { drives = given })))
     local config = assert(first:full_config())
+    for i, each in ipairs(given) do
+      for name, value in pairs(each) do
+        assert.same(value, config.drives[i][name], name)
+      end
+    end
     config.run_dir, config.timeouts = leaks.run_dir, { shutdown = 0 }
     local second <close> = assert(fc.boot(config))
     assert.same(first:full_config(), second:full_config())
