@@ -248,7 +248,7 @@ function flow.load (name, args)
   elseif ok then
     local message = ("a flow expected, the script returned %s"):format(type(result))
     result = errors.new { code = "flow", message = message, where = path }
-  elseif result.code == "cancelled" then
+  elseif errors.is_stop(result) then
     error(result, 0)
   elseif result.code == "raised" then
     result.code = "flow"

@@ -119,7 +119,7 @@ local function take_back (vm, mark, err)
 end
 
 --- Run lists of steps one after the other.
--- A raised error whose code is `cancelled` is raised again once everything is taken back.
+-- A cancel and Ctrl-C are raised again once everything is taken back.
 -- @tparam {table,...} lists lists of handlers, each perhaps with a `name`; a step may edit the lists still to come
 -- @param vm the machine
 -- @treturn[1] boolean true
@@ -137,7 +137,7 @@ function handler.run (lists, vm)
       if not ok then
         take_back(vm, mark, err)
         err.done = done
-        if raised and err.code == "cancelled" then
+        if raised and errors.is_stop(err) then
           error(err, 0)
         end
         return nil, err

@@ -235,7 +235,7 @@ function methods:start (options)
   if not self.failed then
     return self
   end
-  if not returned then   -- cancelled; undone as well
+  if not returned then   -- cancelled, or Ctrl-C; undone as well
     error(ok, 0)
   end
   return nil, err
