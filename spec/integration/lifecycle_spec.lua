@@ -2,6 +2,7 @@
 local bed = require "spec.support.bed"
 local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
+local driver = require "spec.support.reactor"
 local fc = require "firecracker"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
@@ -232,6 +233,35 @@ describe("#kvm the end of a machine", function ()
     assert(os.execute("kill " .. pid))
     bed.eventually(function () return not alive(pid) end, "its end")
     assert(os.execute("rm -r " .. leaks.run_dir .. "/*"))
+  end)
+
+  it("is not waited for by the collector: tasks clean up after it, and no other moves before", function ()
+    fc.run(function ()
+      local moved, pids = 0, {}
+      local ticking = fc.spawn(function ()
+        while true do
+          moved = moved + 1
+          fc.sleep(0)
+        end
+      end)
+      for i = 1, 2 do
+        fc.spawn(function ()
+          local vm = assert(fc.boot(bed.config "idle"))
+          freeze(vm)
+          pids[i] = vm.pid
+        end):wait()
+      end
+      local before = moved
+      assert.equal(0, driver.steps(function ()
+        collectgarbage()
+        collectgarbage()
+      end))
+      assert.equal(before, moved)
+      bed.eventually(function () return not alive(pids[1]) and not alive(pids[2]) end, "both ends")
+      bed.eventually(function () return #core.files.list(leaks.run_dir) == 0 end, "the cleaning up")
+      ticking:cancel()
+      ticking:wait()
+    end)
   end)
 
   it("comes with the program's, whose script forgot it", function ()
