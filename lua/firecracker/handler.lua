@@ -37,11 +37,11 @@ function handler.new (name, run, undo)
   return setmetatable({ name = name, run = run, undo = undo }, metatable)
 end
 
---- Tell a handler from other values.
+--- Tell a handler from other values; one of another copy of this library, loaded into the same state, is one.
 -- @param value anything
 -- @treturn boolean
 function handler.is (value)
-  return getmetatable(value) == metatable
+  return (getmetatable(value) or {}).__name == metatable.__name
 end
 
 --- Take a value as a step: a handler is one, a bare function becomes one that is named by where it is defined.
