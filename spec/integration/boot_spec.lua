@@ -161,14 +161,17 @@ describe("#kvm a machine", function ()
   end)
 
   it("goes with its scope, by return and by error", function ()
-    local pid
-    local ok = pcall(function ()
-      local vm <close> = assert(fc.boot(bed.config "idle"))
-      pid = vm.pid
-      error "on the way"
-    end)
-    assert.is_false(ok)
-    assert.is_nil(io.open("/proc/" .. pid .. "/stat"))
+    for _, leave in ipairs { function () return "back" end, error } do
+      local pid
+      local ok, why = pcall(function ()
+        local vm <close> = assert(fc.boot(bed.config "idle"))
+        pid = vm.pid
+        return leave "on the way"
+      end)
+      assert.equal(leave ~= error, ok)
+      assert.matches(ok and "^back$" or "on the way$", why)
+      assert.is_nil(io.open("/proc/" .. pid .. "/stat"))
+    end
   end)
 
   it("starts once", function ()
