@@ -142,6 +142,17 @@ describe("errors.from", function ()
     assert.equal("attempt to index a nil value", err.message)
   end)
 
+  it("knows Ctrl-C, wherever it was", function ()
+    for _, raised in ipairs { "interrupted!", LIBRARY .. "loop/keys.lua:3: interrupted!", "my boot.lua:12: interrupted!" } do
+      local err = errors.from(raised)
+      assert.same({ "interrupted", "interrupted!" }, { err.code, err.message })
+      assert.is_true(errors.is_stop(err))
+    end
+    assert.is_true(errors.is_stop { code = "cancelled" })
+    assert.equal("raised", errors.from "boot.lua:12: he was interrupted!".code)
+    assert.is_false(errors.is_stop(errors.from "boot.lua:12: he was interrupted!"))
+  end)
+
   it("keeps a position inside the library in the message", function ()
     local err = errors.from(LIBRARY .. "machine.lua:3: oops") local line = here()
     assert.equal(LIBRARY .. "machine.lua:3: oops", err.message)

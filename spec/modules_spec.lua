@@ -87,4 +87,24 @@ describe("loading", function ()
     assert.is_true(fd:number() >= 0)
     collectgarbage()
   end)
+
+  for name, case in pairs {
+    ["firecracker.core.http"] = { function (module) return module.client(core.reactor(), "/no/such") end,
+                                  function (client) return client:request() end },
+    ["firecracker.core.net"] = { function (module) return module.netlink.open() end, function (net) return net:links() end },
+  } do
+    it(name .. " again keeps its metatables too", function ()
+      local make, use = table.unpack(case)
+      local old <close> = assert(make(require(name)))
+      local open = package.loadlib(assert(package.searchpath(name, package.cpath)), "luaopen_" .. name:gsub("%.", "_"))
+      for _ = 1, 3 do
+        local new <close> = assert(make(open()))
+        assert.equal(debug.getmetatable(old), debug.getmetatable(new))
+        assert(use(old))
+        assert(use(new))
+      end
+      collectgarbage()
+      assert(use(old))
+    end)
+  end
 end)

@@ -105,9 +105,16 @@ function errors.context (err, prefix)
   return err
 end
 
+--- Tell what is no failure of what was called and ends it all the same: a task's being cancelled, Ctrl-C.
+-- @tparam table err an error object that was raised
+-- @treturn boolean
+function errors.is_stop (err)
+  return err.code == "cancelled" or err.code == "interrupted"
+end
+
 --- Make an error object of anything that was raised.
--- An error object stays itself. A string becomes code `raised`, its position `where`; of another value
--- the message is its `tostring`, and `err.value` the value.
+-- An error object stays itself. A string becomes code `raised`, its position `where`, but Lua's own of Ctrl-C becomes code
+-- `interrupted`; of another value the message is its `tostring`, and `err.value` the value.
 -- @param value what was raised
 -- @tparam[opt] string traceback becomes `err.traceback` unless there is one
 -- @treturn table err
@@ -115,7 +122,9 @@ function errors.from (value, traceback)
   local err = value
   if not errors.is(value) then
     err = { code = "raised", message = tostring(value) }
-    if type(value) == "string" then
+    if err.message:find "^interrupted!$" or err.message:find ":%d+: interrupted!$" then   -- @see lua.c
+      err.code, err.message = "interrupted", "interrupted!"
+    elseif type(value) == "string" then
       local where, message = value:match "^(.-:%d+): (.*)$"
       if where and not is_ours(where) then
         local full = errors.where(2)

@@ -49,11 +49,11 @@ function flow.new (lists)
   return self
 end
 
---- Tell a flow from other values.
+--- Tell a flow from other values; one of another copy of this library is one: scripts require what is loaded now.
 -- @param value anything
 -- @treturn boolean
 function flow.is (value)
-  return getmetatable(value) == metatable
+  return (getmetatable(value) or {}).__name == metatable.__name
 end
 
 --- Copy a flow: the two share steps but no list.
@@ -248,7 +248,7 @@ function flow.load (name, args)
   elseif ok then
     local message = ("a flow expected, the script returned %s"):format(type(result))
     result = errors.new { code = "flow", message = message, where = path }
-  elseif result.code == "cancelled" then
+  elseif errors.is_stop(result) then
     error(result, 0)
   elseif result.code == "raised" then
     result.code = "flow"

@@ -37,11 +37,11 @@ function handler.new (name, run, undo)
   return setmetatable({ name = name, run = run, undo = undo }, metatable)
 end
 
---- Tell a handler from other values.
+--- Tell a handler from other values; one of another copy of this library, loaded into the same state, is one.
 -- @param value anything
 -- @treturn boolean
 function handler.is (value)
-  return getmetatable(value) == metatable
+  return (getmetatable(value) or {}).__name == metatable.__name
 end
 
 --- Take a value as a step: a handler is one, a bare function becomes one that is named by where it is defined.
@@ -119,7 +119,7 @@ local function take_back (vm, mark, err)
 end
 
 --- Run lists of steps one after the other.
--- A raised error whose code is `cancelled` is raised again once everything is taken back.
+-- A cancel and Ctrl-C are raised again once everything is taken back.
 -- @tparam {table,...} lists lists of handlers, each perhaps with a `name`; a step may edit the lists still to come
 -- @param vm the machine
 -- @treturn[1] boolean true
@@ -137,7 +137,7 @@ function handler.run (lists, vm)
       if not ok then
         take_back(vm, mark, err)
         err.done = done
-        if raised and err.code == "cancelled" then
+        if raised and errors.is_stop(err) then
           error(err, 0)
         end
         return nil, err

@@ -67,7 +67,7 @@ function steps.new (name, values)
   for key in pairs(values) do
     if math.type(key) == "integer" and key > 0 then
       count = key > count and key or count
-    elseif key ~= "name" or getmetatable(values) ~= metatable then
+    elseif key ~= "name" or (getmetatable(values) or {}).__name ~= metatable.__name then
       refuse("%s: list expected, got key '%s'", name, key)
     end
   end

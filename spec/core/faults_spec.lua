@@ -89,7 +89,11 @@ local ENTRIES <const> = {
       local directory <close> = assert(files.open(name, "r"))
       assert(files.tail("/proc/self/../../etc/passwd", 100))
       assert(files.absolute "a/b/../c")
-      assert(#assert(files.list(name)) == 2)
+      assert(files.euid())
+      assert(files.symlink("file", name .. "/link"))
+      assert(assert(files.canonical(name .. "/link")):find "/file$")
+      assert(files.access(name .. "/link", "rw"))
+      assert(#assert(files.list(name)) == 3)
       assert(files.look(name) and lock:number() + file:number() + again:number() + directory:number() > 0)
       assert(files.random_hex(32))
       assert(files.unlink(name .. "/file"))
@@ -131,7 +135,12 @@ local ENTRIES <const> = {
         while tree.remove(root, each) == false do end
       end
       assert(tree.mkdir(root, "a/b"))
-      assert(tree.link(root, "a/link", assert(tree.at(root, "a"))) == nil)
+      local a <close> = assert(tree.at(root, "a"))
+      assert(tree.link(root, "a/link", a) == nil)
+      assert(tree.give(a, 0, 0, 448))
+      assert(tree.look(a))
+      local null <close> = assert(tree.name "/dev/null")
+      assert(tree.mknod(root, "a/null", null))
       local copy <close> = assert(tree.copy(source, assert(tree.create(root, "a/b/file"))))
       assert(copy:step())
       assert(tree.list(root))
@@ -156,6 +165,14 @@ local ENTRIES <const> = {
       local master, slave = assert(files.open_pty())
       master:close()
       slave:close()
+    end
+  end },
+  { "a terminal in raw mode", { lua = 1, kernel = 1 }, function ()
+    local core = require "firecracker.core"
+    local master, slave = core.files.open_pty()
+    return function ()
+      local _ <close> = assert(core.terminal.raw(slave:number()))
+      assert(core.terminal.is(master:number()))
     end
   end },
   { "encoding JSON", { c = 3, lua = 3 }, function ()
@@ -190,6 +207,7 @@ local ENTRIES <const> = {
         assert(reactor:step())
       end
       assert(process:signal "TERM")
+      assert(process:pid())
       for _ in reactor.fired, reactor do end
     end
   end },
@@ -223,9 +241,11 @@ local ENTRIES <const> = {
         list[i] = assert(reactor:timer())
         list[i]:arm(i % 2)
       end
+      assert(reactor:timeout() and reactor:state() and reactor:ours())
       assert(reactor:step())
       while reactor:fired() do end
       for _, timer in ipairs(list) do
+        timer:disarm()
         timer:close()
       end
     end
@@ -258,6 +278,7 @@ local ENTRIES <const> = {
       assert(line == "a", err)
       local lines = {}
       assert(stream:batch(lines) == 1 and lines[1] == "b")
+      assert(stream:peek() == long and stream:fd())
       assert(stream:read())
     end
   end },
@@ -269,7 +290,11 @@ local ENTRIES <const> = {
     assert(core.files.mkdir_private(path:sub(1, -3)))
     return function ()
       core.files.unlink(path)
-      assert(core.listener.open(path)):close()
+      local first = assert(core.listener.open(path))
+      local _ <close> = first
+      assert(core.files.listens(path))
+      assert(first:fd())
+      first:close()
       local listener <close> = assert(core.listener.open(path, { mode = 384, replace_stale = true }))
       local one <close> = assert(core.stream.dial(path, 1))
       local other <close> = assert(core.stream.open(assert(listener:accept())))
@@ -387,9 +412,12 @@ describe("with one call failing,", function ()
         local request <close> = assert(client:request())
         for _, body in ipairs(bodies) do
           assert(request:start(body and "PUT" or "GET", "/", body or nil))
+          assert(request:body() == (body or ""))
           finish(request)
           while reactor:fired() do end
         end
+        assert(request:start("GET", "/"))
+        request:cancel()
         finish(other)
       end
     end
@@ -401,6 +429,30 @@ describe("with one call failing,", function ()
         end, "/" .. ("d"):rep(150))
       end)
     end
+  end)
+
+  it("each function and method of the core is among them", function ()
+    local file <close> = assert(io.open "spec/core/faults_spec.lua")
+    local text, missing = file:read "a", {}
+    local function look (functions, where)
+      for name, fn in pairs(functions) do
+        if type(fn) == "function" and not text:find("[.:]" .. name .. "%f[^%w_]") then
+          missing[#missing + 1] = where .. "." .. name
+        end
+      end
+    end
+    for _, module in ipairs { "firecracker.core", "firecracker.core.http", "firecracker.core.net" } do
+      look(require(module), module)
+      for name, part in pairs(require(module)) do
+        if type(part) == "table" then look(part, name) end
+      end
+    end
+    for name, metatable in pairs(debug.getregistry()) do
+      if type(name) == "string" and name:find "^firecracker%." and type(metatable.__index) == "table" then
+        look(metatable.__index, name)
+      end
+    end
+    assert.same({}, missing)
   end)
 
   it("a program inherits nothing from a kernel that marks no range, above a lowered limit too", function ()

@@ -33,6 +33,32 @@ describe("#kvm a machine", function ()
     assert.equal("", out)
   end)
 
+  it("may be any copy's of a library that is loaded twice: all wait in one loop", function ()
+    local out = host("", ([[
+      local first = require "firecracker"
+      for name in pairs(package.loaded) do
+        if name:match "^firecracker" then package.loaded[name] = nil end
+      end
+      local second = require "firecracker"
+      local config = { run_dir = %q, boot_source = { kernel_image_path = %q }, timeouts = { shutdown = 0 } }
+      first.run(function ()
+        local flow = second.flow "boot":append("fcinit", first.handler("mine.Tells", function () print "a step" end))
+        local a <close> = assert(first.boot(config, flow))
+        local b <close> = assert(second.boot(config))
+        local waits = { first.spawn(b.wait, b), second.spawn(a.wait, a) }
+        first.sleep(0.01)
+        print(a:info().state, b:info().state, waits[1], waits[2])
+        assert(a:kill() and b:kill "TERM")
+        print(waits[1]:wait(), waits[2]:wait())
+        local c <close> = assert(first.boot(config))
+        print(second.forward_signals(c, { "USR1" }))
+        print(second.map(first.map({ false, true }, function (x) return x or nil, "none" end), print).errors[1])
+      end)
+    ]]):format(leaks.run_dir, bed.guest "idle"))
+    assert.equal("a step\nRunning\tRunning\t<task running>\t<task running>\n<signal 15>\t<signal 9>\n" ..
+      "<forwarding USR1>\ntrue\nnone\n", out)
+  end)
+
   it("warns of a drive that another machine writes to", function ()
     local path = bed.scratch "drive"
     bed.write(path, ("\0"):rep(1 << 20))
@@ -136,14 +162,17 @@ describe("#kvm a machine", function ()
   end)
 
   it("goes with its scope, by return and by error", function ()
-    local pid
-    local ok = pcall(function ()
-      local vm <close> = assert(fc.boot(bed.config "idle"))
-      pid = vm.pid
-      error "on the way"
-    end)
-    assert.is_false(ok)
-    assert.is_nil(io.open("/proc/" .. pid .. "/stat"))
+    for _, leave in ipairs { function () return "back" end, error } do
+      local pid
+      local ok, why = pcall(function ()
+        local vm <close> = assert(fc.boot(bed.config "idle"))
+        pid = vm.pid
+        return leave "on the way"
+      end)
+      assert.equal(leave ~= error, ok)
+      assert.matches(ok and "^back$" or "on the way$", why)
+      assert.is_nil(io.open("/proc/" .. pid .. "/stat"))
+    end
   end)
 
   it("starts once", function ()

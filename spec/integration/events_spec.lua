@@ -1,6 +1,7 @@
 -- What a machine tells of itself.
 local bed = require "spec.support.bed"
 local fc = require "firecracker"
+local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
 
 describe("#kvm config.log", function ()
@@ -11,7 +12,9 @@ describe("#kvm config.log", function ()
     local vm <close> = assert(fc.boot(bed.config("exit", {
       log = function (event) told[#told + 1] = event end, log_level = level,
       mmds = { secret = "s3cret" },
-    })))
+    }), assert(fc.flow "boot"):append_after("fcinit.ConfigMmds", fc.handler("mine.Reads", function (vm)
+      return vm.api:get_mmds()
+    end))))
     vm:wait { timeout = 10 }
     return told, vm
   end
@@ -26,13 +29,15 @@ describe("#kvm config.log", function ()
     return result
   end
 
-  it("gets every step, the spawn, each request, the exit and the undoing, in order and with times", function ()
+  it("gets every step, the spawn, each request, the exit and the undoing, in order, with times and levels", function ()
     local told, vm = run()
+    local levels = { step = "info", spawn = "debug", request = "debug", exit = "info", undo = "debug" }
     local last = 0
     for _, event in ipairs(told) do
       assert.equal(vm.id, event.id)
       assert.is_true(event.time >= last)
       last = event.time
+      assert.equal(levels[event.event], event.level)
       assert.is_nil(event.body)
       assert.is_nil(event.reply)
     end
@@ -50,18 +55,19 @@ describe("#kvm config.log", function ()
       operations[i] = event.operation .. " " .. event.status
       assert.is_number(event.elapsed)
     end
-    assert.same({ "PUT /machine-config 204", "PUT /boot-source 204", "PUT /mmds 204", "PUT /actions 204" }, operations)
+    assert.same({ "PUT /machine-config 204", "PUT /boot-source 204", "PUT /mmds 204", "GET /mmds 200",
+                  "PUT /actions 204" }, operations)
     assert.equal(0, of_kind(told, "exit")[1].exited)
     assert.same({ "api client", "process", "run directory" }, of_kind(told, "undo")[1].undone)
   end)
 
   it("gets bodies at level trace only", function ()
-    local told = run "trace"
-    local found
-    for _, event in ipairs(of_kind(told, "request")) do
-      found = found or event.operation == "PUT /mmds" and event.body
+    local bodies = {}
+    for _, event in ipairs(of_kind(run "trace", "request")) do
+      bodies[event.operation] = { event.body, event.reply }
     end
-    assert.equal('{"secret":"s3cret"}', found)
+    assert.same({ '{"secret":"s3cret"}', "" }, bodies["PUT /mmds"])
+    assert.same({ nil, '{"secret":"s3cret"}' }, bodies["GET /mmds"])
   end)
 
   it("gets no more than asked for", function ()
@@ -69,6 +75,32 @@ describe("#kvm config.log", function ()
       assert.is_true(event.event == "step" or event.event == "exit", event.event)
     end
     assert.same({}, (run "warn"))
+  end)
+
+  it("is where everything is told: the library prints nothing", function ()
+    local out, status = host("", ([[
+      local fc = require "firecracker"
+      local told = {}
+      local config = { run_dir = %q, boot_source = { kernel_image_path = %q }, timeouts = { shutdown = 0 }, log_level = "trace",
+                       logger = { level = "Debug" }, log = function (event) told[event.event .. " " .. event.level] = true end }
+      local vm <close> = assert(fc.boot(config))
+      vm:info()
+      vm:pause()
+      vm.api:put_drive("none", { drive_id = "none", path_on_host = "/none", is_root_device = false })
+      vm:kill()
+      vm:info()
+      vm:wait()
+      config.boot_source.kernel_image_path = "/dev/null"
+      fc.boot(config)
+      config.vmm = { arguments = { "--bogus" } }
+      fc.boot(config)
+      pcall(fc.boot, {})
+      for _, kind in ipairs { "step info", "request debug", "spawn debug", "exit info", "undo debug", "log info" } do
+        assert(told[kind], kind)
+      end
+    ]]):format(leaks.run_dir, bed.guest "idle"))
+    assert.equal("", out)
+    assert.equal(0, status)
   end)
 
   it("is told of what fails, where it fails", function ()

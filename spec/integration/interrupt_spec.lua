@@ -18,7 +18,7 @@ describe("#kvm Ctrl-C in a script", function ()
     end
   ]]
 
-  -- Run a script, interrupt it once it is up; what it wrote, its status, and the seconds from the interruption to its end.
+  -- Run a script, interrupt it once it is up; what it wrote and its status.
   local function interrupt (body)
     local path = bed.write(bed.scratch "script.lua", PRELUDE:format(leaks.run_dir, bed.guest "idle") .. body)
     finally(function () os.remove(path) end)
@@ -46,6 +46,27 @@ describe("#kvm Ctrl-C in a script", function ()
     assert.equal(1, status)
     assert.matches("interrupted!", out)
     assert.is_nil(out:find "went on")
+  end)
+
+  it("raises in a start, once what it made is undone", function ()
+    for _, waits in ipairs { "fc.sleep(60)", "vm:kill 'STOP'; return vm.api:get_instance_info()" } do
+      local out, status = interrupt(([[
+        local flow = assert(fc.flow "boot"):append("fcinit", fc.handler("mine.Slow", function (vm)
+          up(vm.pid)
+          %s
+        end))
+        local ok, err = pcall(function ()
+          fc.boot(config, flow)
+          print "went on"
+        end)
+        print(ok, err.code, err.handler, table.concat(err.undone, ", "))
+        error(err, 0)
+      ]]):format(waits))
+      assert.equal(1, status, out)
+      assert.matches("\nfalse\tinterrupted\tmine.Slow\tapi client, process, run directory\n", out)
+      assert.matches("mine.Slow: interrupted!", out)
+      assert.is_nil(out:find "went on")
+    end
   end)
 
   it("can be caught, and the machine goes on", function ()

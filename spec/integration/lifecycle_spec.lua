@@ -1,6 +1,8 @@
 -- Every way a machine ends: each has a defined outcome and says what happened.
 local bed = require "spec.support.bed"
 local core = require "firecracker.core"
+local direct = require "firecracker.launch.direct"
+local driver = require "spec.support.reactor"
 local fc = require "firecracker"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
@@ -233,6 +235,35 @@ describe("#kvm the end of a machine", function ()
     assert(os.execute("rm -r " .. leaks.run_dir .. "/*"))
   end)
 
+  it("is not waited for by the collector: tasks clean up after it, and no other moves before", function ()
+    fc.run(function ()
+      local moved, pids = 0, {}
+      local ticking = fc.spawn(function ()
+        while true do
+          moved = moved + 1
+          fc.sleep(0)
+        end
+      end)
+      for i = 1, 2 do
+        fc.spawn(function ()
+          local vm = assert(fc.boot(bed.config "idle"))
+          freeze(vm)
+          pids[i] = vm.pid
+        end):wait()
+      end
+      local before = moved
+      assert.equal(0, driver.steps(function ()
+        collectgarbage()
+        collectgarbage()
+      end))
+      assert.equal(before, moved)
+      bed.eventually(function () return not alive(pids[1]) and not alive(pids[2]) end, "both ends")
+      bed.eventually(function () return #core.files.list(leaks.run_dir) == 0 end, "the cleaning up")
+      ticking:cancel()
+      ticking:wait()
+    end)
+  end)
+
   it("comes with the program's, whose script forgot it", function ()
     local script = bed.write(bed.scratch "forget.lua", ([[
       local fc = require "firecracker"
@@ -451,6 +482,83 @@ time.sleep(60)']]
     assert.matches("its API socket did not appear", err.message)
   end)
 
+  -- From its SIGKILL to the error, three times out of five: whoever looks now and then, and not at the death, is later.
+  local SOON <const>, TRIES <const>, LATE <const> = 0.1, 5, 2
+
+  it("is known to be dead at once, at every stage", function ()
+    local silent = impostor "echo last words >&2; exec sleep 60"
+    local deaf = impostor [[echo last words >&2; exec python3 -c 'import socket, time
+socket.socket(socket.AF_UNIX).bind("api.sock")
+time.sleep(60)']]
+    for stage, case in pairs {
+      ["before its socket"] = { silent, function (vm) return core.files.tail(vm.stderr_path or "", 99) == "last words\n" end },
+      ["before it listens"] = { deaf, function (vm) return vm.socket_path and core.files.look(vm.socket_path) end },
+      ["at a request"] = { nil, function (vm) return vm.frozen end },
+      ["at no request"] = { nil, function (vm) return vm.state == "running" end },
+    } do
+      local binary, ready = table.unpack(case)
+      local late = 0
+      for _ = 1, TRIES do
+        fc.run(function ()
+          local flow = assert(fc.flow "boot")
+          if stage == "at a request" then
+            flow:insert_before("fcinit.CreateMachine", function (vm)
+              vm.frozen = vm:kill "STOP"
+            end)
+          end
+          local vm <close> = assert(fc.new(bed.config("idle", { vmm = { binary = binary } }), flow))
+          local task = fc.spawn(function ()
+            local ok, err = vm:start()
+            if ok then
+              assert.same({ signal = 9 }, vm:wait())
+              err = vm:exited_error()
+            end
+            return err
+          end)
+          bed.eventually(function () return ready(vm) end, stage)
+          fc.sleep(0.01)
+          local killed = fc.now()
+          assert(vm:kill())
+          local err = task:wait()
+          late = late + (fc.now() - killed > SOON and 1 or 0)
+          assert.same({ "exited", 9 }, { err.code, err.signal }, stage)
+          assert.equal("last words", binary and err.stderr or "last words", stage)
+        end)
+      end
+      assert.is_true(late <= LATE, ("%s: %d of %d were late"):format(stage, late, TRIES))
+    end
+  end)
+
+  it("over a socket that another left, or is not started for it", function ()
+    local path, stale = bed.scratch "stale", bed.scratch "left"
+    finally(function ()
+      os.remove(path)
+      os.remove(stale)
+    end)
+    sh(("'%s' --api-sock %s >/dev/null 2>&1 & while kill -0 $! && [ ! -S %s ]; do sleep 0.01; done; kill -9 $!; wait $!")
+      :format(direct.find { vmm = {} }, stale, stale))
+    local function fails (more)
+      more.socket_path = path
+      local vm, err = fc.boot(bed.config("idle", { vmm = more }))
+      assert.is_nil(vm)
+      assert.equal("fcinit.StartVMM", err.handler)
+      return err
+    end
+    assert(os.rename(stale, path))
+    local err = fails {}
+    assert.same({ "config", "EEXIST", path }, { err.code, err.errno, err.path })
+    assert.matches("remove it", err.hint)
+    assert.equal("socket", core.files.look(path).type)   -- not ours to remove
+    assert(os.rename(path, stale))
+    err = fails { spawn = function (spec, spawn)
+      assert(os.rename(stale, path))
+      return spawn(spec)
+    end }
+    assert.same({ "exited", 1 }, { err.code, err.exited })
+    assert.matches("the VMM exited with status 1: Failed to open the API socket at: " .. path:gsub("%p", "%%%0"), err.message)
+    assert.matches("FailedToBindSocket", err.stderr)
+  end)
+
   it("because it is told to", function ()
     for _, verb in ipairs { "stop", "close" } do
       fc.run(function ()
@@ -511,6 +619,7 @@ describe("#kvm #root without the right to /dev/kvm", function ()
     local script = bed.write(dir .. "/try.lua", ([[
       local _, err = require "firecracker".boot { run_dir = %q, boot_source = { kernel_image_path = %q } }
       print(err.code, err.handler, err.message)
+      print(table.concat(err.undone, ", "), "children:", io.open "/proc/thread-self/children":read "a")
     ]]):format(dir .. "/run", dir .. "/kernel"))
     assert(os.execute("chmod 644 " .. script .. " && cp " .. binary .. " " .. dir .. "/firecracker"))
     -- in a mount namespace of its own, where only root may use /dev/kvm, whatever the machine's own mode is
@@ -522,6 +631,8 @@ describe("#kvm #root without the right to /dev/kvm", function ()
         exec setpriv --reuid=1234 --regid=1234 --clear-groups lua5.4 %s"]]):format(dir, script))
     assert.matches("^api\tfcinit.StartInstance\t.*Permission denied", out)
     assert.matches("/dev/kvm", out)
+    assert.matches("\napi client, process, run directory\tchildren:\t\n$", out)
+    assert.equal("", sh("ls -A " .. dir .. "/run"))
   end)
 end)
 

@@ -562,6 +562,39 @@ describe("the loop", function ()
     end)
   end)
 
+  describe("where Lua code calls Lua code, a task yields:", function ()
+    local function meta (event, fn)
+      return setmetatable({}, { [event] = fn })
+    end
+    for where, call in pairs {
+      ["in pcall"] = pcall,
+      ["in xpcall"] = function (fn) xpcall(fn, debug.traceback) end,
+      ["in __index"] = function (fn) return meta("__index", fn).field end,
+      ["in __newindex"] = function (fn) meta("__newindex", fn).field = 1 end,
+      ["in __add"] = function (fn) return meta("__add", fn) + 1 end,
+      ["in __concat"] = function (fn) return meta("__concat", fn) .. "" end,
+      ["in __lt"] = function (fn) return meta("__lt", fn) < 1 end,
+      ["in __eq"] = function (fn) return meta("__eq", fn) == {} end,
+      ["in __call"] = function (fn) meta("__call", fn)() end,
+      ["in __close"] = function (fn) local _ <close> = meta("__close", fn) end,
+      ["in an iterator"] = function (fn) for _ in function () fn() end do end end,   -- luacheck: ignore 512
+    } do
+      it(where .. " others move meanwhile, and tasks are waited for", function ()
+        local moved, waited = 0, false
+        loop.run(function ()
+          local other = loop.spawn(function ()
+            moved = moved + 1
+            loop.sleep(0.001)
+            return "ended"
+          end)
+          call(function () waited = other:wait() == "ended" end)
+          assert.equal(1, moved)
+          assert.is_true(waited)
+        end)
+      end)
+    end
+  end)
+
   describe("where a task cannot yield", function ()
     local function sorted (fn)
       table.sort({ 2, 1 }, function (a, b)
@@ -580,6 +613,18 @@ describe("the loop", function ()
         end }))
       end,
       ["in a coroutine that is no task"] = function (fn) coroutine.wrap(fn)() end,
+      ["in require"] = function (fn)
+        package.preload["spec.loads"] = function ()
+          fn()
+          return true
+        end
+        require "spec.loads"
+        package.preload["spec.loads"], package.loaded["spec.loads"] = nil, nil
+      end,
+      ["in a finalizer"] = function (fn)
+        setmetatable({}, { __gc = fn })
+        collectgarbage()
+      end,
     }
     for where, call in pairs(places) do
       it(where .. " it waits for its own alone: no other task moves", function ()

@@ -107,16 +107,28 @@ describe("#kvm requests inside another event loop", function ()
 
     it("run side by side as tasks, started from its callbacks, and its own timers go on", function ()
       local vms <close> = boot_all()
-      local done, ticks = 0, 0
+      local done, ticks, under_way = 0, 0, 0
+      for _, vm in ipairs(vms) do
+        assert(vm:kill "STOP")   -- no reply before all have asked
+      end
       uv.update_time()    -- the loop stood since another spec
       local poll, timer, ticker = uv.new_poll(fc.loop:pollfd()), uv.new_timer(), uv.new_timer()
       poll:start("r", function () fc.loop:step() end)
-      ticker:start(0, 1, function () ticks = ticks + 1 end)
+      ticker:start(0, 1, function ()
+        ticks = ticks + 1
+        if under_way == CALLS then
+          under_way = 0
+          for _, vm in ipairs(vms) do
+            assert(vm:kill "CONT")
+          end
+        end
+      end)
       timer:start(5, 0, function ()
         for i = 1, CALLS do
           fc.spawn(function ()
+            under_way = under_way + 1
             ask(vms, i)
-          done = done + 1
+            done = done + 1
             fc.sleep(0.002)
             if done == CALLS then
               uv.stop()

@@ -40,7 +40,7 @@ end
 local function extent (verb, items)
   if type(items) ~= "table" then
     refuse("%s: table expected, got %s", verb, type(items))
-  elseif getmetatable(items) == results_metatable then
+  elseif (getmetatable(items) or {}).__name == results_metatable.__name then
     return items.n, items.errors
   end
   return #items, {}

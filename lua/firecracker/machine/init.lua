@@ -235,7 +235,7 @@ function methods:start (options)
   if not self.failed then
     return self
   end
-  if not returned then   -- cancelled; undone as well
+  if not returned then   -- cancelled, or Ctrl-C; undone as well
     error(ok, 0)
   end
   return nil, err
@@ -271,11 +271,11 @@ function methods:resume ()
   return change_state(self, "resume", "paused", "running", "Resumed")
 end
 
---- Tell a machine from other values.
+--- Tell a machine from other values; one of another copy of this library is one.
 -- @param value anything
 -- @treturn boolean
 function machine.is (value)
-  return getmetatable(value) == metatable
+  return (getmetatable(value) or {}).__name == metatable.__name
 end
 
 return machine
