@@ -1,5 +1,6 @@
 -- The first boot and how machines end, on the real VMM.
 local bed = require "spec.support.bed"
+local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local fc = require "firecracker"
 local host = require "spec.support.host"
@@ -417,6 +418,16 @@ describe("#kvm a machine that cannot start", function ()
     assert.is_not_nil(io.open(path))   -- not ours to remove
     err = fails(bed.config("hello", { vmm = { socket_path = "/tmp/" .. ("s"):rep(150) } }))
     assert.matches("config.vmm.socket_path: 155 bytes, a socket's path has at most 107", err.message)
+  end)
+
+  it("leaves its socket's place to whoever serves it now", function ()
+    local path = bed.scratch "socket"
+    local vm <close> = assert(fc.boot(bed.config("idle", { vmm = { socket_path = path } })))
+    os.remove(path)
+    local _ <close> = assert(core.listener.open(path))
+    vm:close()
+    assert.is_true(core.files.listens(path))
+    os.remove(path)
   end)
 
   it("refuses an id that is in use", function ()

@@ -93,7 +93,7 @@ local function prepare_socket (vm)
   end
   vm.socket_path = path
   vm:defer("api socket", function ()
-    return files.unlink(path)
+    return files.listens(path) or files.unlink(path)   -- who came to serve it meanwhile keeps it
   end, { path = path })
   return path:match "^(.*)/([^/]+)$"
 end
