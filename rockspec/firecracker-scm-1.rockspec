@@ -99,6 +99,7 @@ build = {
     ["firecracker.loop.keys"] = "lua/firecracker/loop/keys.lua",
     ["firecracker.loop.many"] = "lua/firecracker/loop/many.lua",
     ["firecracker.loop.outer"] = "lua/firecracker/loop/outer.lua",
+    ["firecracker.loop.scope"] = "lua/firecracker/loop/scope.lua",
     ["firecracker.loop.task"] = "lua/firecracker/loop/task.lua",
     ["firecracker.machine"] = "lua/firecracker/machine/init.lua",
     ["firecracker.machine.ending"] = "lua/firecracker/machine/ending.lua",

@@ -39,7 +39,7 @@ return {
   { "an inherited deadline does not bound", "lua/firecracker/loop/init.lua",
     "return own and own < inherited and own or inherited", "return own or inherited",
     "spec/loop/loop_spec.lua" },
-  { "a cancel is told again and again", "lua/firecracker/loop/init.lua",
+  { "a cancel is told again and again", "lua/firecracker/loop/task.lua",
     "if self.cancelled and not self.told and self.shield == 0 then", "if self.cancelled and self.shield == 0 then",
     "spec/loop/loop_spec.lua" },
   { "a forked child ends its parent's machines", "lua/firecracker/machine/ending.lua",
