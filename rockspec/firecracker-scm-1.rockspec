@@ -66,6 +66,7 @@ build = {
     ["firecracker.console"] = "lua/firecracker/console.lua",
     ["firecracker.copy"] = "lua/firecracker/copy.lua",
     ["firecracker.drives"] = "lua/firecracker/drives.lua",
+    ["firecracker.editing"] = "lua/firecracker/editing.lua",
     ["firecracker.errors"] = "lua/firecracker/errors.lua",
     ["firecracker.events"] = "lua/firecracker/events.lua",
     ["firecracker.flow"] = "lua/firecracker/flow.lua",
