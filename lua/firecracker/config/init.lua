@@ -8,7 +8,7 @@ local errors = require "firecracker.errors"
 local host = require "firecracker.host"
 local lazy = require "firecracker.lazy"
 local rules = require "firecracker.config.rules"
-local schema = require "firecracker.config.schema"
+local plain_schema = require "firecracker.config.schema.plain"
 local values = require "firecracker.config.values"
 
 local text = lazy "firecracker.text"
@@ -303,6 +303,19 @@ function walk (value, field, above, key)
   return value
 end
 
+-- The schema that a configuration needs: all of it where it has more than the plain sections.
+local function schema_for (t)
+  if type(t) == "table" then
+    local known = plans[plain_schema.fields].known
+    for key in pairs(t) do
+      if not known[key] then
+        return require "firecracker.config.schema"
+      end
+    end
+  end
+  return plain_schema
+end
+
 --- Check a configuration.
 -- In keys `-` is taken for `_`. Relative paths become absolute against the working directory. Functions and userdata
 -- stay as they are.
@@ -311,6 +324,7 @@ end
 -- passed over
 -- @treturn table a completed copy that shares no table with it
 function config.check (t, level)
+  local schema = schema_for(t)
   local ok, result = pcall(walk, t, schema, nil, "config")
   if not ok and getmetatable(result) == refusal_metatable then
     in_order = true
