@@ -109,6 +109,7 @@ build = {
     ["firecracker.loop.task"] = "lua/firecracker/loop/task.lua",
     ["firecracker.machine"] = "lua/firecracker/machine/init.lua",
     ["firecracker.machine.ending"] = "lua/firecracker/machine/ending.lua",
+    ["firecracker.machine.last_words"] = "lua/firecracker/machine/last_words.lua",
     ["firecracker.machine.paths"] = "lua/firecracker/machine/paths.lua",
     ["firecracker.machine.process"] = "lua/firecracker/machine/process.lua",
     ["firecracker.machine.verbs"] = "lua/firecracker/machine/verbs/init.lua",

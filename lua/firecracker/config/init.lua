@@ -5,12 +5,12 @@
 
 local copy = require "firecracker.copy"
 local errors = require "firecracker.errors"
-local host = require "firecracker.host"
 local lazy = require "firecracker.lazy"
 local rules = require "firecracker.config.rules"
 local plain_schema = require "firecracker.config.schema.plain"
 local values = require "firecracker.config.values"
 
+local host = lazy "firecracker.host"
 local text = lazy "firecracker.text"
 
 local config = {}
