@@ -77,6 +77,7 @@ build = {
     ["firecracker.flow"] = "lua/firecracker/flow.lua",
     ["firecracker.handler"] = "lua/firecracker/handler.lua",
     ["firecracker.handlers"] = "lua/firecracker/handlers/init.lua",
+    ["firecracker.handlers.extras"] = "lua/firecracker/handlers/extras.lua",
     ["firecracker.handlers.fcinit"] = "lua/firecracker/handlers/fcinit.lua",
     ["firecracker.handlers.validate"] = "lua/firecracker/handlers/validate.lua",
     ["firecracker.host"] = "lua/firecracker/host.lua",
