@@ -31,6 +31,7 @@ build = {
     ["firecracker.api.describe"] = "lua/firecracker/api/describe.lua",
     ["firecracker.api.gate"] = "lua/firecracker/api/gate.lua",
     ["firecracker.api.known_bad"] = "lua/firecracker/api/known_bad.lua",
+    ["firecracker.api.lacks"] = "lua/firecracker/api/lacks.lua",
     ["firecracker.api.models"] = "lua/firecracker/api/models/init.lua",
     ["firecracker.api.models.balloon"] = "lua/firecracker/api/models/balloon.lua",
     ["firecracker.api.models.block"] = "lua/firecracker/api/models/block.lua",
