@@ -1,5 +1,5 @@
---- What the steps of @{firecracker.handlers.fcinit} do for more than a plain machine: outputs, a vsock, metadata, a CPU template
--- from a file, a client of the user's own; and their makers.
+--- What the steps of @{firecracker.handlers.fcinit} do for more than a plain machine: a vsock, metadata, a CPU template from a
+-- file, a client of the user's own; and their makers.
 -- @module firecracker.handlers.extras
 
 local core = require "firecracker.core"
@@ -9,7 +9,6 @@ local lazy = require "firecracker.lazy"
 local paths = require "firecracker.machine.paths"
 
 local config_file = lazy "firecracker.config.file"
-local intake = lazy "firecracker.intake"
 
 local files = core.files
 local extras = {}
@@ -50,65 +49,6 @@ function extras.own_client (vm, options)
     code = "config", field = "client",
     message = ("config.client: a table with the methods of a client expected, got %s"):format(err or type(own)),
   }
-end
-
-local OUTPUTS <const> = { "logger", "metrics" }
-
---- Make the files and FIFOs of the outputs that there are.
--- @tparam table vm
--- @return[1] nothing
--- @return[2] nil
--- @treturn[2] err
-function extras.prepare_outputs (vm)
-  for _, section in ipairs(OUTPUTS) do
-    local ok, err = true, nil
-    if vm.config[section] then
-      ok, err = intake.prepare(vm, section)
-    end
-    if not ok then
-      return nil, err
-    end
-  end
-end
-
--- Tell the VMM of one of its outputs.
-local function put_output (vm, section)
-  local body = intake.body(vm, section)
-  if not body then
-    return true
-  end
-  local api, err = api_of(vm)
-  if api then
-    body, err = paths.body(vm, section, body)
-  end
-  local ok = api and body
-  if ok then
-    ok, err = intake.check(vm, section)
-  end
-  if ok then
-    ok, err = api["put_" .. section](api, body, { at = section })
-  end
-  if ok then
-    ok, err = intake.check(vm, section)
-  end
-  return ok, err
-end
-
---- Tell the VMM of the outputs that there are.
--- @tparam table vm
--- @return[1] nothing
--- @return[2] nil
--- @treturn[2] err
-function extras.put_outputs (vm)
-  for _, section in ipairs(OUTPUTS) do
-    local ok, err = true, nil
-    if vm.config[section] then
-      ok, err = put_output(vm, section)
-    end
-    if not ok then
-      return nil, err
-    end
-  end
 end
 
 --- Read the CPU template that the configuration names.

@@ -13,6 +13,7 @@ local payload = require "firecracker.api.payload"
 local by_file = lazy "firecracker.launch.by_file"
 local events = lazy "firecracker.events"
 local extras = lazy "firecracker.handlers.extras"
+local intake = lazy "firecracker.intake"
 local release = lazy "firecracker.release"
 
 local fcinit = {}
@@ -165,7 +166,7 @@ fcinit.create_log_files = handler.new("fcinit.CreateLogFilesHandler", function (
     return nil, problem
   end
   if vm.config.logger or vm.config.metrics then
-    return extras.prepare_outputs(vm)
+    return intake.prepare_all(vm)
   end
 end)
 
@@ -180,7 +181,11 @@ end)
 --- Tell the VMM where to log and where its metrics go.
 fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
   if vm.config.logger or vm.config.metrics then
-    return extras.put_outputs(vm)
+    local api, err = api_of(vm)
+    if not api then
+      return nil, err
+    end
+    return intake.put_all(vm, api)
   end
 end)
 
