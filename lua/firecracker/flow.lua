@@ -1,6 +1,5 @@
 --- The boot as two lists of steps, `validation` and `fcinit`, which the user reads, edits and runs; and its scripts.
--- A flow has the verbs of its lists (@{firecracker.steps}). Those that name a step find the list by it; `append`,
--- `prepend` and `clear` take the list's name first. `flow.validation` and `flow.fcinit` are the lists.
+-- A flow has the verbs of its lists (@{firecracker.editing}). `flow.validation` and `flow.fcinit` are the lists.
 -- @module firecracker.flow
 
 local core = require "firecracker.core"
@@ -9,6 +8,7 @@ local handler = require "firecracker.handler"
 local lazy = require "firecracker.lazy"
 local steps = require "firecracker.steps"
 
+local editing = lazy "firecracker.editing"
 local text = lazy "firecracker.text"
 
 local flow = {}
@@ -16,7 +16,11 @@ local flow = {}
 local LISTS <const> = { "validation", "fcinit" }
 
 local methods = {}
-local metatable = { __name = "firecracker.flow", __index = methods }
+local metatable = { __name = "firecracker.flow" }
+
+function metatable.__index (_, key)
+  return methods[key] or key ~= "path" and editing.of_flow[key] or nil
+end
 
 --- Make a handler, @{firecracker.handler.new}.
 -- @function flow.handler
@@ -65,66 +69,6 @@ function methods:copy ()
   return copy
 end
 
---- Add steps at the end of a list: `flow:append(list, step, …)`.
--- @function flow:append
-
---- Add steps at the beginning of a list: `flow:prepend(list, step, …)`.
--- @function flow:prepend
-
---- Empty a list: `flow:clear(list)`.
--- @function flow:clear
-for _, verb in ipairs { "append", "prepend", "clear" } do
-  methods[verb] = function (self, name, ...)
-    if not is_list(name) then
-      local got = type(name) == "string" and ("'%s'"):format(name) or type(name)
-      refuse("%s: 'validation' or 'fcinit' expected, got %s", verb, got)
-    end
-    self[name][verb](self[name], ...)
-    return self
-  end
-end
-
---- Add steps after the one named: `flow:append_after(name, step, …)`.
--- @function flow:append_after
-
---- Add steps before the one named: `flow:insert_before(name, step, …)`.
--- @function flow:insert_before
-
---- Replace a step: `flow:swap(step)` the one of the same name, `flow:swap(name, step, …)` the one named.
--- @function flow:swap
-
---- Take a step out: `flow:remove(name)`.
--- @function flow:remove
-for _, verb in ipairs { "append_after", "insert_before", "swap", "remove" } do
-  methods[verb] = function (self, step, ...)
-    if not self:has(step) then
-      steps.unknown(steps.name_of(step), self.validation, self.fcinit)
-    end
-    for _, name in ipairs(LISTS) do
-      if self[name]:has(step) then
-        self[name][verb](self[name], step, ...)
-      end
-    end
-    return self
-  end
-end
-
---- Replace the step of the same name, or add this one at the end of `fcinit`.
--- @function flow:swappend
--- @param step
--- @return the flow
-function methods:swappend (step)
-  return self:has(step) and self:swap(step) or self:append("fcinit", step)
-end
-
---- Tell whether a step of that name is in either list.
--- @function flow:has
--- @param name
--- @treturn boolean
-function methods:has (name)
-  return self.validation:has(name) or self.fcinit:has(name)
-end
-
 --- Run the flow: `validation`, unless the config says `disable_validation`, then `fcinit`.
 -- What was pushed on the machine's undo stack since is taken back when a step fails.
 -- @function flow:run
@@ -137,9 +81,8 @@ function methods:run (vm)
   return handler.run(skip and { self.fcinit } or { self.validation, self.fcinit }, vm)
 end
 
-function metatable:__tostring ()
-  local title = self.path and "flow " .. self.path or "flow"
-  return table.concat({ title, tostring(self.validation), tostring(self.fcinit) }, "\n")
+function metatable.__tostring (self)
+  return editing.flow_text(self)
 end
 
 -- Scripts ----------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ local fc = {
   },
   null = core.json.null,
   loop = loop,
-  run = loop.run, spawn = loop.spawn, sleep = loop.sleep,
+  sleep = loop.sleep,
 }
 
 --- The time on the clock that all time limits use.
@@ -127,6 +127,7 @@ end
 -- What only some programs need is loaded when it is asked for: a module, or a field of one.
 local LATER <const> = {
   command = { "firecracker.launch", "command" },
+  run = { "firecracker.loop.scope", "run" }, spawn = { "firecracker.loop.scope", "spawn" },
   all = { "firecracker.loop.many", "all" }, map = { "firecracker.loop.many", "map" },
   drives = { "firecracker.drives" }, jail = { "firecracker.jail" }, net = { "firecracker.network" },
   testing = { "firecracker.testing" }, vsock = { "firecracker.vsock" },

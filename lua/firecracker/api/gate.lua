@@ -1,6 +1,6 @@
---- The gate: what a request asks for against the release of the VMM.
--- Firecracker refuses a whole request for one field it does not know; here the field is named, and the release that has
--- it. Derived from the table when it is first asked; it sends nothing and knows no VMM.
+--- The gate: whether a request, or a configuration, asks for what not every release has. Only then the VMM's has to be
+-- learned, and @{firecracker.api.lacks} says what it lacks. Derived from the table when it is first asked; it sends nothing
+-- and knows no VMM.
 -- @module firecracker.api.gate
 
 local conflicts = require "firecracker.api.conflicts"
@@ -9,16 +9,12 @@ local lazy = require "firecracker.lazy"
 local models = require "firecracker.api.models"
 local operations = require "firecracker.api.operations"
 
-local release = lazy "firecracker.release"
+local lacks = lazy "firecracker.api.lacks"
 
 local gate = {}
 
 -- The entries of a model that not every release has; nil when there are none.
 local trees = {}
-
-local function number (text)
-  return release.number(text)
-end
 
 local function lower_keys (texts)
   local result = {}
@@ -49,49 +45,32 @@ local function tree_of (name)
   return trees[name] or nil
 end
 
--- Why a release has no such field, or no such value of it; nil when it has. Of no release: true when not every one has it.
-local function lack (entry, value, have, path)
-  local at = entry.values and type(value) == "string" and entry.values[entry.ignore_case and value:lower() or value]
-  if not have then
-    return (entry.since or entry.removed or at) and true or nil
-  elseif entry.since and number(entry.since) > have.number then
-    return { field = path, needs = entry.since }
-  elseif entry.unless and entry.unless[have.text] then
-    return { field = path, needs = entry.unless[have.text] }
-  elseif entry.removed and number(entry.removed) <= have.number then
-    return { field = path, removed = entry.removed }
-  elseif at and number(at) > have.number then
-    return { field = path, value = value, needs = at }
-  end
-end
+local asks_below
 
-local find
-
-local function find_below (entry, value, have, path)
-  if entry.list then
-    for i, item in ipairs(value) do
-      local found = type(item) == "table" and find(entry.below, item, have, ("%s[%d]"):format(path, i))
-      if found then
-        return found
-      end
-    end
-    return nil
-  end
-  return find(entry.below, value, have, path)
-end
-
-function find (tree, body, have, at)
-  for _, entry in ipairs(tree) do
+-- Whether a body has a field, or a value of one, that not every release has.
+local function asks (tree, body)
+  for i = 1, #tree do
+    local entry = tree[i]
     local value = body[entry.name]
-    if value ~= nil then
-      local path = at and at .. "." .. entry.name or entry.name
-      local found = lack(entry, value, have, path)
-        or entry.below and type(value) == "table" and find_below(entry, value, have, path)
-      if found then
-        return found
-      end
+    if value ~= nil and (entry.since or entry.removed
+        or entry.values and type(value) == "string" and entry.values[entry.ignore_case and value:lower() or value]
+        or entry.below and type(value) == "table" and asks_below(entry, value)) then
+      return true
     end
   end
+  return false
+end
+
+function asks_below (entry, value)
+  if not entry.list then
+    return asks(entry.below, value)
+  end
+  for _, item in ipairs(value) do
+    if type(item) == "table" and asks(entry.below, item) then
+      return true
+    end
+  end
+  return false
 end
 
 local bad = {}   -- operation -> list of records
@@ -115,13 +94,17 @@ function gate.of (operation)
   return of[operation] or nil
 end
 
-local function goes_wrong (record, body)
+--- Whether a request asks for what some release has wrong.
+-- @tparam table record of @{firecracker.api.known_bad}
+-- @param body of the request
+-- @treturn boolean
+function gate.goes_wrong (record, body)
   return not record.field or type(body) == "table" and body[record.field] == record.value
 end
 
 local function may_go_wrong (gated, body)
   for _, record in ipairs(gated.bad or {}) do
-    if goes_wrong(record, body) then
+    if gate.goes_wrong(record, body) then
       return true
     end
   end
@@ -134,51 +117,7 @@ end
 -- @treturn boolean
 function gate.asks (gated, body)
   return gated.since ~= nil or may_go_wrong(gated, body)
-    or (gated.tree ~= nil and type(body) == "table" and find(gated.tree, body) ~= nil)
-end
-
---- Find what a release lacks of a request.
--- @tparam table gated from `of`
--- @param body of the request
--- @tparam string text the release
--- @tparam[opt] string at where the body stands in a configuration
--- @treturn ?table fields of an error, code "release"; nil when it has all
-function gate.check (gated, body, text, at)
-  local operation = gated.operation
-  local have = { text = text, number = number(text) }
-  local found
-  if have.number < number(release.MINIMUM) then
-    found = { field = "this", needs = release.MINIMUM }
-  elseif gated.since and number(gated.since) > have.number then
-    found = { field = at or operation.method .. " " .. operation.path, needs = gated.since }
-  elseif gated.tree and type(body) == "table" then
-    found = find(gated.tree, body, have, at)
-  end
-  if not found then
-    return nil
-  end
-  local field = found.field .. (found.value and (" = '%s'"):format(found.value) or "")
-  found.code, found.operation, found.release = "release", operation.name, text
-  found.message = found.removed and ("%s was removed in Firecracker %s (this is %s)"):format(field, found.removed, text)
-    or ("%s needs Firecracker %s (this is %s)"):format(field, found.needs, text)
-  return found
-end
-
---- The warnings about a request: what a release has, and has wrong.
--- @tparam table gated from `of`
--- @tparam string text the release
--- @param body of the request
--- @treturn {table,...} records of @{firecracker.api.known_bad}
-function gate.warnings (gated, text, body)
-  local found = {}
-  for _, record in ipairs(gated.bad or {}) do
-    for _, each in ipairs(record.releases) do
-      if each == text and goes_wrong(record, body) then
-        found[#found + 1] = record
-      end
-    end
-  end
-  return found
+    or (gated.tree ~= nil and type(body) == "table" and asks(gated.tree, body))
 end
 
 local of_sections = {}   -- the operations that take a section
@@ -223,20 +162,17 @@ function gate.check_config (config, learn)
   if not text then
     return nil
   end
-  for _, demand in ipairs(asked) do
-    local gated, body, at = table.unpack(demand)
-    local found = gate.check(gated, body, text, at)
-    if found then
-      return found
-    end
-  end
-  for _, record in ipairs(together) do
-    if number(text) < number(record.before) then
-      return { code = "release", field = record.section, release = text,
-               message = ("%s: Firecracker %s does not take it beside %s.%s = '%s'"):format(record.section, text, record.other,
-                 record.field, record.value) }
-    end
-  end
+  return lacks.of_config(asked, together, text)
+end
+
+--- Find what a release lacks of a request, @{firecracker.api.lacks.of_request}.
+function gate.check (...)
+  return lacks.of_request(...)
+end
+
+--- The warnings about a request, @{firecracker.api.lacks.warnings}.
+function gate.warnings (...)
+  return lacks.warnings(...)
 end
 
 return gate

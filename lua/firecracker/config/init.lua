@@ -5,13 +5,14 @@
 
 local copy = require "firecracker.copy"
 local errors = require "firecracker.errors"
-local host = require "firecracker.host"
 local lazy = require "firecracker.lazy"
 local rules = require "firecracker.config.rules"
-local schema = require "firecracker.config.schema"
+local plain_schema = require "firecracker.config.schema.plain"
 local values = require "firecracker.config.values"
 
-local text = lazy "firecracker.text"
+local host = lazy "firecracker.host"
+local loose = lazy "firecracker.config.loose"
+local refusal = lazy "firecracker.config.refusal"
 
 local config = {}
 
@@ -20,40 +21,12 @@ local function below (place, key)
   return { above = place, key = key }
 end
 
-local function path_of (place)
-  local above, key = place.above, place.key
-  if not above then
-    return key
-  elseif math.type(key) == "integer" then
-    return ("%s[%d]"):format(path_of(above), key)
-  end
-  key = tostring(key)
-  return key:find "^[%a_][%w_]*$" and ("%s.%s"):format(path_of(above), key) or ("%s[%q]"):format(path_of(above), key)
-end
-
-local refusal_metatable = {}
-
--- Leaves the check; `config.check` makes the error.
-local function refuse_path (path, message, ...)
-  error(setmetatable({ code = "config", message = ("%s: %s"):format(path, message:format(...)), field = path }, refusal_metatable), 0)
-end
-
 local function refuse (place, message, ...)
-  refuse_path(path_of(place), message, ...)
+  refusal.raise(refusal.path(place), message, ...)
 end
 
 local function expect (place, expected, got)
   refuse(place, "%s, got %s", expected, got)
-end
-
--- Errors are found in the same order at each run.
-local function sorted_keys (value)
-  local keys = {}
-  for key in pairs(value) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys, function (a, b) return tostring(a) < tostring(b) end)
-  return keys
 end
 
 -- Most paths are given as they are wanted.
@@ -84,31 +57,6 @@ local plans = setmetatable({}, { __mode = "k", __index = function (cache, fields
   return plan
 end })
 
-local function suggest (key, fields)
-  local names = {}
-  for _, field in ipairs(fields) do
-    if not field.elsewhere then
-      names[#names + 1] = field.name
-    end
-  end
-  return text.suggest(key, names)
-end
-
--- What is given, by the schema's names, where a key has "-" or is wrong.
-local function rename (value, field, place)
-  local known, given = plans[field.fields].known, {}
-  for _, key in ipairs(sorted_keys(value)) do
-    local name = type(key) == "string" and key:gsub("-", "_") or key
-    if not known[name] then
-      refuse(below(place, key), "unknown key%s", suggest(name, field.fields))
-    elseif given[name] ~= nil then
-      refuse(below(place, name), "given twice, with '-' and with '_'")
-    end
-    given[name] = value[key]
-  end
-  return given
-end
-
 local in_order = false   -- the schema's: for the error, so that it is the same at each run
 
 function containers.table (value, field, place)
@@ -116,7 +64,7 @@ function containers.table (value, field, place)
   local known, given, result = plan.known, {}, {}
   for key, each in pairs(value) do
     if not known[key] then
-      given = rename(value, field, place)
+      given = loose.rename(value, field, place, known)
       break
     end
     given[key] = each
@@ -146,11 +94,7 @@ local function length (value)
   local count = 0
   for key in pairs(value) do
     if math.type(key) ~= "integer" or key < 1 then
-      for _, first in ipairs(sorted_keys(value)) do
-        if math.type(first) ~= "integer" or first < 1 then
-          return nil, first
-        end
-      end
+      return nil, loose.stray(value)
     end
     count = math.max(count, key)
   end
@@ -176,49 +120,11 @@ function containers.list (value, field, place)
 end
 
 function containers.map (value, field, place)
-  local result = {}
-  for _, key in ipairs(sorted_keys(value)) do
-    if type(key) ~= "string" or key:find "\0" or not key:find(field.key_pattern) then
-      expect(below(place, key), field.key_expected, ("'%s'"):format(key))
-    end
-    result[key] = walk(value[key], field.item, place, key)
-  end
-  return result
-end
-
--- A metatable that marks an array or an object is kept; userdata may be the core's null.
-local function json (value, place, above)
-  local kind = type(value)
-  if kind == "number" or kind == "string" then
-    local _, _, expected, got = values.plain(value, { type = kind })
-    return expected and expect(place, expected, got) or value
-  elseif kind == "boolean" or kind == "userdata" then
-    return value
-  elseif kind ~= "table" then
-    expect(place, "JSON value expected", kind)
-  elseif above[value] then
-    refuse(place, "the table contains itself")
-  end
-  above[value] = true
-  local result, count = {}, length(value)
-  for _, key in ipairs(sorted_keys(value)) do
-    if not count and type(key) ~= "string" then
-      expect(place, "string keys or a list expected", ("key '%s'"):format(key))
-    end
-    result[key] = json(value[key], below(place, key), above)
-  end
-  for i = 1, count or 0 do
-    if value[i] == nil then
-      expect(below(place, i), "JSON value expected", "nil")
-    end
-  end
-  above[value] = nil
-  local metatable = getmetatable(value)
-  return type(metatable) == "table" and setmetatable(result, metatable) or result
+  return loose.map(value, field, place, walk)
 end
 
 function containers.json (value, _, place)
-  return json(value, place, {})
+  return loose.json(value, place, {})
 end
 
 -- Any field --------------------------------------------------------------------------------------------------------
@@ -247,7 +153,7 @@ end
 local function apply (rule, value, above, key)
   local where, problem = rules[rule[1]](value, table.unpack(rule, 2))
   if where then
-    refuse_path(path_of(below(above, key)) .. where, "%s", problem)
+    refusal.raise(refusal.path(below(above, key)) .. where, "%s", problem)
   end
 end
 
@@ -303,6 +209,19 @@ function walk (value, field, above, key)
   return value
 end
 
+-- The schema that a configuration needs: all of it where it has more than the plain sections.
+local function schema_for (t)
+  if type(t) == "table" then
+    local known = plans[plain_schema.fields].known
+    for key in pairs(t) do
+      if not known[key] then
+        return require "firecracker.config.schema"
+      end
+    end
+  end
+  return plain_schema
+end
+
 --- Check a configuration.
 -- In keys `-` is taken for `_`. Relative paths become absolute against the working directory. Functions and userdata
 -- stay as they are.
@@ -311,15 +230,16 @@ end
 -- passed over
 -- @treturn table a completed copy that shares no table with it
 function config.check (t, level)
+  local schema = schema_for(t)
   local ok, result = pcall(walk, t, schema, nil, "config")
-  if not ok and getmetatable(result) == refusal_metatable then
+  if not ok and refusal.is(result) then
     in_order = true
     ok, result = pcall(walk, t, schema, nil, "config")
     in_order = false
   end
   if ok then
     return result
-  elseif getmetatable(result) == refusal_metatable then
+  elseif refusal.is(result) then
     errors.raise((level or 1) + 1, result)
   end
   error(result, 0)

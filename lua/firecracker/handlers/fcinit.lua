@@ -3,7 +3,6 @@
 -- @module firecracker.handlers.fcinit
 
 local client = require "firecracker.api.client"
-local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local handler = require "firecracker.handler"
 local launch = require "firecracker.launch"
@@ -12,12 +11,11 @@ local paths = require "firecracker.machine.paths"
 local payload = require "firecracker.api.payload"
 
 local by_file = lazy "firecracker.launch.by_file"
-local config_file = lazy "firecracker.config.file"
 local events = lazy "firecracker.events"
+local extras = lazy "firecracker.handlers.extras"
 local intake = lazy "firecracker.intake"
 local release = lazy "firecracker.release"
 
-local files = core.files
 local fcinit = {}
 
 -- Our own, where none is given: Firecracker's default switches the serial port and module loading off.
@@ -25,19 +23,10 @@ local DEFAULT_BOOT_ARGS <const> = "console=ttyS0 reboot=k panic=1"
 
 -- A request needs a VMM.
 local function api_of (vm)
-  if not vm.api then
-    return nil, errors.new { code = "state", message = ("machine %s has no VMM yet: run fcinit.StartVMM first"):format(vm.id) }
+  if vm.api then
+    return vm.api
   end
-  return vm.api
-end
-
--- What a maker of handlers is given: checked now, so that what cannot be sent raises at the user's line, and copied.
-local function maker_argument (name, value)
-  if type(value) ~= "table" or (getmetatable(value) or {}).__name == "firecracker.vm" then
-    errors.raise(3, { code = "usage", message = ("fcinit.%s makes a handler of a table: write fcinit.%s { … }"):format(name, name) })
-  end
-  core.json.encode(value)
-  return require("firecracker.copy").deep(value)
+  return extras.without_vmm(vm)
 end
 
 -- One request of the client's, with a section of the configuration as its body; nothing for an absent section.
@@ -103,21 +92,10 @@ end)
 
 -- The client of the machine: one of the user's own takes the place of the library's.
 local function new_client (vm, options)
-  local own, err = vm.config.client, nil
-  if not own then
-    return client.new(vm.socket_path, options)
-  elseif vm.by_file then
-    return nil, errors.new { code = "config", field = "client", message = "config.client: not with via = 'config_file'" }
-  elseif type(own) == "function" then
-    own, err = own(vm.socket_path, options)
+  if vm.config.client then
+    return extras.own_client(vm, options)
   end
-  if type(own) == "table" and type(own.close) == "function" then
-    return own
-  end
-  return nil, errors.is(err) and err or errors.new {
-    code = "config", field = "client",
-    message = ("config.client: a table with the methods of a client expected, got %s"):format(err or type(own)),
-  }
+  return client.new(vm.socket_path, options)
 end
 
 -- The watch on the socket of a VMM that is started now; false where it comes later.
@@ -181,22 +159,14 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   return ok, err
 end)
 
-local OUTPUTS <const> = { "logger", "metrics" }
-
 --- Make the log and metrics files and FIFOs, which must exist before the VMM opens them.
 fcinit.create_log_files = handler.new("fcinit.CreateLogFilesHandler", function (vm)
   local made, problem = vm:own_directory()   -- in a jailed machine's flow this step comes first
   if not made then
     return nil, problem
   end
-  for _, section in ipairs(OUTPUTS) do
-    local ok, err = true, nil
-    if vm.config[section] then
-      ok, err = intake.prepare(vm, section)
-    end
-    if not ok then
-      return nil, err
-    end
+  if vm.config.logger or vm.config.metrics then
+    return intake.prepare_all(vm)
   end
 end)
 
@@ -208,39 +178,14 @@ fcinit.link_files = handler.new("fcinit.LinkFilesToRootFS", function (vm)
   end
 end)
 
--- Tell the VMM of one of its outputs.
-local function put_output (vm, section)
-  local body = intake.body(vm, section)
-  if not body then
-    return true
-  end
-  local api, err = api_of(vm)
-  if api then
-    body, err = paths.body(vm, section, body)
-  end
-  local ok = api and body
-  if ok then
-    ok, err = intake.check(vm, section)
-  end
-  if ok then
-    ok, err = api["put_" .. section](api, body, { at = section })
-  end
-  if ok then
-    ok, err = intake.check(vm, section)
-  end
-  return ok, err
-end
-
 --- Tell the VMM where to log and where its metrics go.
 fcinit.bootstrap_logging = handler.new("fcinit.BootstrapLogging", function (vm)
-  for _, section in ipairs(OUTPUTS) do
-    local ok, err = true, nil
-    if vm.config[section] then
-      ok, err = put_output(vm, section)
-    end
-    if not ok then
+  if vm.config.logger or vm.config.metrics then
+    local api, err = api_of(vm)
+    if not api then
       return nil, err
     end
+    return intake.put_all(vm, api)
   end
 end)
 
@@ -255,11 +200,10 @@ local put_cpu_config = put("put_cpu_config", "cpu_config")
 --- Set a CPU template of one's own. What a file of it holds is sent: the API takes no path.
 fcinit.configure_cpu = handler.new("fcinit.ConfigureCPU", function (vm)
   if type(vm.config.cpu_config) == "string" then
-    local template, err = config_file.read(vm.config.cpu_config)
-    if not template then
-      return nil, errors.context(err, "config.cpu_config")
+    local ok, err = extras.read_template(vm)
+    if not ok then
+      return nil, err
     end
-    vm.config.cpu_config = template
   end
   return put_cpu_config(vm)
 end)
@@ -294,46 +238,15 @@ fcinit.add_vsocks = handler.new("fcinit.AddVsocks", function (vm)
   if not vsock or vm.config.snapshot then
     return true
   end
-  local api, err = api_of(vm)
-  if not api then
-    return nil, err
-  elseif files.look(vsock.uds_path) then
-    return nil, errors.new {
-      code = "config", field = "vsock.uds_path", path = vsock.uds_path, errno = "EEXIST",
-      message = ("config.vsock.uds_path: %s exists already"):format(vsock.uds_path),
-      hint = "another VMM uses it, or one that is gone left it: remove it then",
-    }
-  end
-  local path, there = vm:vmm_path(vsock.uds_path, "socket", "/run/vsock.sock")
-  if not path then
-    return nil, there
-  end
-  vm.vsock_path = there
-  vm:defer("vsock socket", function ()
-    return not paths.look(there) or paths.unlink(there)
-  end, { path = there })
-  return api:put_vsock({ vsock_id = vsock.vsock_id, guest_cid = vsock.guest_cid, uds_path = path }, { at = "vsock" })
+  return extras.add_vsock(vm, vsock)
 end)
 
 --- Configure the metadata service, and put the data when there are any; with the guest's addresses if asked for.
 fcinit.config_mmds = handler.new("fcinit.ConfigMmds", function (vm)
-  local config, data = vm.config.mmds_config, vm.config.mmds
-  if #vm.config.network_interfaces > 0 then
-    config, data = network "guest".mmds_config(vm.config), network "guest".metadata(vm)
+  local config = vm.config
+  if #config.network_interfaces > 0 or config.mmds_config or config.mmds then
+    return extras.config_mmds(vm)
   end
-  local ok, err = true, nil
-  if config then
-    local api
-    api, err = api_of(vm)
-    ok = api
-    if api then
-      ok, err = api:put_mmds_config(config, { at = "mmds_config" })
-    end
-  end
-  if ok and data then
-    ok, err = vm:set_metadata(data)
-  end
-  return ok, err
 end)
 
 --- Make a handler that replaces the guest's metadata.
@@ -341,10 +254,7 @@ end)
 -- @tparam table data copied
 -- @treturn table handler "fcinit.SetMetadata"
 function fcinit.set_metadata (data)
-  data = maker_argument("set_metadata", data)
-  return handler.new("fcinit.SetMetadata", function (vm)
-    return vm:set_metadata(data)
-  end)
+  return extras.set_metadata(data)
 end
 
 --- Make a handler that adds a balloon, for a place before fcinit.StartInstance.
@@ -352,10 +262,7 @@ end
 -- @tparam table balloon `amount_mib`, `deflate_on_oom`, perhaps `stats_polling_interval_s`; copied
 -- @treturn table handler "fcinit.CreateBalloon"
 function fcinit.create_balloon (balloon)
-  balloon = maker_argument("create_balloon", balloon)
-  return handler.new("fcinit.CreateBalloon", function (vm)
-    return vm:create_balloon(balloon)
-  end)
+  return extras.create_balloon(balloon)
 end
 
 --- Add the balloon. It may not exceed the machine's memory.

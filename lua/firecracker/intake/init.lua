@@ -1,9 +1,12 @@
 --- The VMM's log and metrics: the files and FIFOs they go to, and reading the FIFOs.
 -- @module firecracker.intake
 
+local paths = require "firecracker.machine.paths"
 local places = require "firecracker.intake.places"
 
 local intake = {}
+
+local OUTPUTS <const> = { "logger", "metrics" }
 
 -- The field of each section that names its file.
 local PATH_FIELD <const> = { logger = "log_path", metrics = "metrics_path" }
@@ -74,6 +77,57 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "config"
 intake.check = places.check
+
+--- Make what both sections name.
+-- @tparam table vm
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function intake.prepare_all (vm)
+  for _, section in ipairs(OUTPUTS) do
+    local ok, err = intake.prepare(vm, section)
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
+
+-- Tell the VMM of one of its outputs.
+local function put (vm, api, section)
+  local body = intake.body(vm, section)
+  if not body then
+    return true
+  end
+  local ok, err
+  body, err = paths.body(vm, section, body)
+  if body then
+    ok, err = intake.check(vm, section)
+  end
+  if ok then
+    ok, err = api["put_" .. section](api, body, { at = section })
+  end
+  if ok then
+    ok, err = intake.check(vm, section)
+  end
+  return ok, err
+end
+
+--- Tell the VMM of both outputs.
+-- @tparam table vm
+-- @tparam table api its client
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function intake.put_all (vm, api)
+  for _, section in ipairs(OUTPUTS) do
+    local ok, err = put(vm, api, section)
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
 
 --- The VMM's last log lines, as far as they came through a FIFO of ours.
 -- @tparam table vm

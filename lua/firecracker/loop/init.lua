@@ -8,15 +8,16 @@
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local keys = require "firecracker.loop.keys"
-local outer = require "firecracker.loop.outer"
-local task = require "firecracker.loop.task"
+local lazy = require "firecracker.lazy"
+
+local outer = lazy "firecracker.loop.outer"
+local task = lazy "firecracker.loop.task"
 
 local loop = {}
 
 local now <const> = core.now
 local NEVER <const> = math.huge
 
-local reactor = core.reactor()
 local state = keys.state
 local tasks, queue = state.tasks, state.queue
 local context, add, step, moving, wait_metatable = keys.context, keys.add, keys.step, keys.moving, keys.wait_metatable
@@ -45,52 +46,9 @@ end
 -- @treturn table
 loop.context = keys.context
 
---- Start a function as a task. It begins at the next wait of whoever spawned it.
--- @tparam function fn
--- @param ... its arguments
--- @treturn table task, with `wait` and `cancel`
-function loop.spawn (fn, ...)
-  if not loop.callable(fn) then
-    errors.raise(2, { code = "usage", message = ("spawn: function expected, got %s"):format(type(fn)) })
-  end
-  local above = state.current
-  return task.spawn(above and above.scope or state.root, context().deadline, fn, ...)
-end
-
---- Start a function as a task of its own: no `run` waits for its end, and no deadline of the caller's bounds it.
--- @tparam function fn
--- @param ... its arguments
--- @treturn table task
-function loop.background (fn, ...)
-  return task.spawn(state.root, NEVER, fn, ...)
-end
-
 ---------------------------------------------------------------------------------------------------
 -- Waiting
 ---------------------------------------------------------------------------------------------------
-
-local function check_cancelled (self)
-  if self.cancelled and not self.told and self.shield == 0 then
-    self.told = true
-    error(errors.new { code = "cancelled", message = "the task was cancelled" }, 0)
-  end
-end
-
-local function park_task (self, wait, deadline)
-  check_cancelled(self)
-  wait.task = self
-  self.waiting = wait
-  if deadline < NEVER then
-    self.timer = self.timer or assert(reactor:timer())
-    wait.timer_key = self.timer:key()
-    keys.add(wait.timer_key, wait)
-    self.timer:arm(deadline)
-  end
-  repeat
-    coroutine.yield()
-    check_cancelled(self)
-  until wait.fired or now() >= deadline
-end
 
 -- Move I/O until the wait is fired; other tasks too when `all`.
 local function drive (wait, deadline, all)
@@ -138,13 +96,13 @@ function loop.park (deadline, key, other)
   if other ~= nil then
     add(other, wait)
   end
-  local self, cqueues = tasks[thread], not is_main and outer.cqueues()
+  local self, cqueues = tasks[thread], not is_main and package.loaded.cqueues and outer.cqueues()
   if is_main then
     drive(wait, deadline, true)
   elseif self and coroutine.isyieldable() then
-    park_task(self, wait, deadline)
+    task.park(self, wait, deadline)
   elseif cqueues then
-    outer.poll(cqueues, loop, wait, deadline, now)
+    outer.poll(cqueues, loop, wait, deadline)
   else
     if math.type(key or 0) ~= "integer" or math.type(other or 0) ~= "integer" then
       errors.raise(3, { code = "usage", message = "cannot wait for a task here: no other task moves inside a " ..
@@ -259,121 +217,17 @@ function loop.sleep (seconds)
   return nil, errors.new { code = "timeout", message = "the deadline came during a sleep" }
 end
 
---- Wait for a task's end.
--- @tparam[opt] table options `timeout` in seconds
--- @return[1] what its function returned
--- @return[2] nil
--- @treturn[2] err what it raised, or code "timeout"
-function task.methods:wait (options)
-  local deadline = loop.limit("wait", options)
-  self.awaited = true
-  if self.scope.failed then   -- a run may go on for months
-    self.scope.failed[self] = nil
-  end
-  while not self.done do
-    if not loop.park(deadline, self) and not self.done then
-      return nil, errors.new { code = "timeout", message = "the task did not end in time" }
-    end
-  end
-  if self.err then
-    return nil, self.err
-  end
-  return table.unpack(self.results, 2, self.results.n)
-end
-
-local function end_scope (scope)
-  for _, each in pairs(tasks) do
-    if each.scope == scope then
-      each:cancel()
-    end
-  end
-end
-
-local function await_scope (scope)
-  while scope.live > 0 do
-    local failed = scope.task and scope.task.err and not scope.ending
-    if failed then
-      scope.ending = true
-      end_scope(scope)
-    end
-    loop.park(NEVER, scope)
-  end
-end
-
--- A run that is left in the middle (Ctrl-C, a cancel) ends its tasks first.
-local scope_metatable = {
-  __close = function (scope)
-    if scope.live == 0 then   -- mostly; else each task that there is gets looked at
-      return
-    end
-    end_scope(scope)
-    loop.shielded(await_scope, scope)
-  end,
+-- What only programs with tasks, or with another event loop, need.
+local LATER <const> = {
+  spawn = "firecracker.loop.scope", background = "firecracker.loop.scope", run = "firecracker.loop.scope",
+  pollfd = "firecracker.loop.outer", events = "firecracker.loop.outer", timeout = "firecracker.loop.outer",
+  step = "firecracker.loop.outer",
 }
 
---- Run a function as a task and everything it spawns to the end. When the function raises, or the run is left by an
--- error, its tasks are cancelled and waited for.
--- @tparam function fn
--- @param ... its arguments
--- @return what fn returns; raises what it raised, or else the first of its tasks that failed and that nobody waited for
-function loop.run (fn, ...)
-  local scope <close> = setmetatable({ live = 0 }, scope_metatable)
-  local first = task.spawn(scope, context().deadline, fn, ...)
-  scope.task, first.awaited = first, true
-  loop.without_deadline(await_scope, scope)   -- it bounds the tasks; a wait bounded by a past one would spin
-  if first.err then
-    error(first.err, 0)
+return setmetatable(loop, { __index = function (self, name)
+  local module = LATER[name]
+  if module then
+    self[name] = require(module)[name]
+    return rawget(self, name)
   end
-  local failed
-  for each, number in pairs(scope.failed or {}) do
-    failed = (not failed or number < scope.failed[failed]) and each or failed
-  end
-  if failed then
-    error(failed.err, 0)
-  end
-  return table.unpack(first.results, 2, first.results.n)
-end
-
---- For other event loops (cqueues, luv): one descriptor, the time of the next step, and the step.
--- @section outer
-
---- A descriptor that is readable when a step would do something.
--- @function loop:pollfd
--- @treturn[1] integer
--- @return[2] nil
--- @treturn[2] err
-function loop.pollfd ()
-  state.kick = state.kick or assert(reactor:timer())
-  return reactor:pollfd()
-end
-
---- What to wait for on it.
--- @function loop:events
--- @treturn string "r"
-function loop.events ()
-  return "r"
-end
-
---- When to step even if it is not readable.
--- @function loop:timeout
--- @treturn ?number seconds; nil: not before it is readable
-function loop.timeout ()
-  if queue.first <= queue.last then
-    return 0
-  end
-  return reactor:timeout()
-end
-
---- Do what there is to do.
--- @function loop:step
--- @tparam[opt=0] number timeout seconds to wait for something
--- @treturn boolean true
-function loop.step (_, timeout)
-  local _ <close> = moving()
-  task.run_ready()
-  step(queue.first <= queue.last and 0 or now() + (timeout or 0))
-  task.run_ready()
-  return true
-end
-
-return loop
+end })

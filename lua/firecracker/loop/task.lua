@@ -1,15 +1,21 @@
 --- A task: a coroutine with a deadline, a scope that waits for its end, and a shield against being cancelled.
 -- @module firecracker.loop.task
 
+local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local keys = require "firecracker.loop.keys"
+local loop = require "firecracker.loop"
 
 local task = {}
 
+local now <const> = core.now
+local NEVER <const> = math.huge
+
+local reactor = core.reactor()
 local state = keys.state
 local tasks, queue = state.tasks, state.queue
 
---- The methods of tasks; @{firecracker.loop} adds those that wait.
+--- The methods of tasks.
 task.methods = {}
 
 local metatable = { __name = "firecracker.task", __index = task.methods }
@@ -107,6 +113,55 @@ function task.spawn (scope, deadline, fn, ...)
   scope.live = scope.live + 1
   keys.enqueue(self)
   return self
+end
+
+local function check_cancelled (self)
+  if self.cancelled and not self.told and self.shield == 0 then
+    self.told = true
+    error(errors.new { code = "cancelled", message = "the task was cancelled" }, 0)
+  end
+end
+
+--- Wait in a task, for @{firecracker.loop.park}.
+-- @tparam table self
+-- @tparam table wait
+-- @tparam number deadline a time of core.now()
+function task.park (self, wait, deadline)
+  check_cancelled(self)
+  wait.task = self
+  self.waiting = wait
+  if deadline < NEVER then
+    self.timer = self.timer or assert(reactor:timer())
+    wait.timer_key = self.timer:key()
+    keys.add(wait.timer_key, wait)
+    self.timer:arm(deadline)
+  end
+  repeat
+    coroutine.yield()
+    check_cancelled(self)
+  until wait.fired or now() >= deadline
+end
+
+--- Wait for a task's end.
+-- @tparam[opt] table options `timeout` in seconds
+-- @return[1] what its function returned
+-- @return[2] nil
+-- @treturn[2] err what it raised, or code "timeout"
+function task.methods:wait (options)
+  local deadline = loop.limit("wait", options)
+  self.awaited = true
+  if self.scope.failed then   -- a run may go on for months
+    self.scope.failed[self] = nil
+  end
+  while not self.done do
+    if not loop.park(deadline, self) and not self.done then
+      return nil, errors.new { code = "timeout", message = "the task did not end in time" }
+    end
+  end
+  if self.err then
+    return nil, self.err
+  end
+  return table.unpack(self.results, 2, self.results.n)
 end
 
 --- Ask a task to end: what it waits for, or its next wait, raises an error with code "cancelled", once. Cleaning up is

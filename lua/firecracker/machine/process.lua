@@ -7,6 +7,7 @@ local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
 
 local events = lazy "firecracker.events"
+local last_words = lazy "firecracker.machine.last_words"
 
 local files = core.files
 local process = {}
@@ -14,9 +15,11 @@ local process = {}
 --- Seconds that ending it may take: after SIGKILL only the kernel can delay the end.
 process.REAP = 10
 
+--- The reason of an end that somebody else was told of.
+process.UNKNOWN = "whoever reaped it has its exit status"
+
 -- Ends that Firecracker has numbers for.
 local SECCOMP <const> = "it made a system call that its seccomp filter forbids"
-local UNKNOWN <const> = "whoever reaped it has its exit status"
 local REASONS <const> = {
   [148] = SECCOMP,
   [149] = "SIGBUS: a file that it maps was cut short, or no memory was left for it",
@@ -25,7 +28,6 @@ local REASONS <const> = {
 }
 
 local LAST_MOMENT <const> = 1   -- seconds from a guest's end to its VMM's
-local TAIL <const> = 2048   -- bytes of the VMM's last words kept in an error
 
 --- Methods of a machine.
 process.methods = {}
@@ -34,7 +36,7 @@ process.methods = {}
 local function reason (self, exit)
   local oom = (exit.signal == 9 or exit.unknown) and self.jail and require("firecracker.launch.cgroups").oom(self)
   return oom or exit.signal == 31 and SECCOMP or REASONS[exit.exited]
-    or exit.unknown and UNKNOWN or nil
+    or exit.unknown and process.UNKNOWN or nil
 end
 
 --- How the process ended, once it has: `{ exited = n }`, `{ signal = n }` or `{ unknown = true }`.
@@ -139,41 +141,11 @@ function process.methods:forward_signals (list)
   return require "firecracker.signals".forward(self, list, events.teller(self.config, self.id))
 end
 
-local function tail (path)
-  local text = path and files.tail(path, TAIL)
-  return text and text:match "^%s*(.-)%s*$" or ""
-end
-
--- The end of its log: of the one that was asked for, else of the one it starts with. Bodies of requests may be secret.
-local function log_words (self)
-  local words = self.readers and require "firecracker.intake".last_lines(self) or ""
-  local path = self.config.logger and self.config.logger.log_path
-  if words == "" and path then
-    words = tail(path)
-  end
-  words = words ~= "" and words or tail(self.vmm_log_path or self.log_path)
-  return words:gsub(' with body "[^\n]*', ""), not self.config.logger
-end
-
--- Of these the last that tells of something wrong. Without a level its words do; `warnings`: every line does.
-local function last_warning (words, warnings)
-  local logs, last = require "firecracker.logs", ""
-  for line in words:gmatch "[^\n]+" do
-    local record = logs.parse(line)
-    local level, message = record.level, record.message
-    if level == "error" or level == "warn" or not level and (warnings or message:find "rror"
-        or message:find "panicked" or message:find "intercepting") then
-      last = line
-    end
-  end
-  return last
-end
-
 --- The error of a VMM that ended: how, and its last words.
 -- @function vm:exited_error
 -- @treturn table err code "exited", with `exited` or `signal`, and `stderr`
 function process.methods:exited_error ()
-  return self:ended_error(process.exit(self))
+  return last_words.error(self, process.exit(self))
 end
 
 --- The same of an end that is known.
@@ -182,19 +154,7 @@ end
 -- @tparam[opt="the VMM"] string who ended, unless its last words are the jailer's
 -- @treturn table err
 function process.methods:ended_error (exit, who)
-  local words, log, warnings = tail(self.stderr_path), log_words(self)
-  local how = exit.exited and "exited with status " .. exit.exited or exit.signal and "was ended by signal " .. exit.signal
-    or "ended, and somebody else took its exit status"
-  local jailer = words:match "Jailer error: ([^\n]*)"
-  -- its log has for people what standard error has for its developers
-  local last = log:match "Run%w+Error error: ([^\n]*)" or jailer or words ~= "" and words:match "[^\n]*$"
-    or last_warning(log, warnings)
-  words = words ~= "" and words or log
-  return errors.new {
-    code = "exited", exited = exit.exited, signal = exit.signal, stderr = words ~= "" and words or nil,
-    message = ("%s %s%s"):format(jailer and "the jailer" or who or "the VMM", how, last ~= "" and ": " .. last or ""),
-    hint = self.hung or exit.reason ~= UNKNOWN and exit.reason or nil,
-  }
+  return last_words.error(self, exit, who)
 end
 
 --- End a VMM that hangs. Where a request comes as the guest ends, Firecracker (1.12) never answers it and never ends: its

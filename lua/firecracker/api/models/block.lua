@@ -1,4 +1,4 @@
---- Models of drives and persistent memory, and of the rate limiters that devices have.
+--- Models of drives, and of the rate limiters that devices have.
 -- @module firecracker.api.models.block
 
 local words = require "firecracker.api.models.words"
@@ -41,20 +41,6 @@ return {
   PartialDrive = { doc = "What changes of a drive.", fields = {
     words.id("drive_id", "which drive"),
     { name = "path_on_host", type = "path", nullable = true, doc = "another file, or the same to read its size again" },
-    words.limiter("rate_limiter", "each bucket given replaces the one there is"),
-  } },
-
-  Pmem = { doc = "Persistent memory backed by a file.", fields = {
-    words.id("id", "unique among persistent memory"),
-    { name = "path_on_host", type = "path", required = true, doc = "the file" },
-    { name = "root_device", type = "boolean", absent = false, doc = "the guest boots from it" },
-    { name = "read_only", type = "boolean", absent = false, doc = "the guest cannot write" },
-    { name = "rate_limiter", type = "table", model = "RateLimiter", nullable = true, since = "1.16",
-      doc = "limits of its flushes" },
-  } },
-
-  PartialPmem = { doc = "What changes of persistent memory.", fields = {
-    words.id("id", "which"),
     words.limiter("rate_limiter", "each bucket given replaces the one there is"),
   } },
 }
