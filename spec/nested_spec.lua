@@ -51,6 +51,16 @@ describe("scripts/nested #root #scripts", function ()
     assert.equal(125, status)
   end)
 
+  it("tries again when nothing in the host runs any more", function ()
+    need()
+    sh.tmpdir(function (dir)
+      local out, status = sh(([[scripts/nested -t 300 -s 20 -w %s sh -c 'cd %s; [ ! -e tried ] || { echo again; exit; }
+        touch tried; kill -STOP $(grep -lszx /run/job /proc/[0-9]*/cmdline | cut -d/ -f3 | grep -vx 1) 2>/dev/null; sleep 1000']]):format(dir, dir))
+      assert.equal("nested: the host is silent\nnested: the host died (build/nested.log): once more\nagain\n", out)
+      assert.equal(0, status)
+    end)
+  end)
+
   for signal, expected in pairs { INT = 130, TERM = 143, KILL = 137 } do
     it("goes by SIG" .. signal, function ()
       need()
@@ -67,7 +77,8 @@ describe("scripts/nested #root #scripts", function ()
   end)
 
   it("explains itself", function ()
-    assert.same({ "usage: nested [-c] [-t SECONDS] [-w DIR] COMMAND [ARGUMENT…]\n", 2 }, { sh "scripts/nested" })
+    assert.same({ "usage: nested [-c] [-t SECONDS] [-s SECONDS] [-w DIR] COMMAND [ARGUMENT…]\n", 2 }, { sh "scripts/nested" })
     assert.same({ "nested: -t: a number of seconds expected, got 'x'\n", 2 }, { sh "scripts/nested -t x true" })
+    assert.same({ "nested: -s: a number of seconds expected, got 'x'\n", 2 }, { sh "scripts/nested -s x true" })
   end)
 end)
