@@ -417,6 +417,11 @@ describe("with one call failing,", function ()
           while reactor:fired() do end
         end
         assert(request:start("GET", "/"))
+        while request:await(core.now() + 1) == false do
+          assert(reactor:fired(), "no outcome")
+        end
+        assert(assert(request:result()) == 200)
+        assert(request:start("GET", "/"))
         request:cancel()
         finish(other)
       end
