@@ -21,21 +21,13 @@ local function below (place, key)
   return { above = place, key = key }
 end
 
-local function refuse (place, message, ...)
-  refusal.raise(refusal.path(place), message, ...)
-end
-
-local function expect (place, expected, got)
-  refuse(place, "%s, got %s", expected, got)
-end
-
 -- Most paths are given as they are wanted.
 local function absolute (value, above, key)
   if value:byte() == 47 and not value:find("//", 1, true) and not value:find("/.", 1, true) and value:byte(-1) ~= 47 then
     return value
   end
   local result, err = require("firecracker.core").files.absolute(value)
-  return result or refuse(below(above, key), "%s", err)
+  return result or refusal.at(below(above, key), "%s", err)
 end
 
 -- Containers -------------------------------------------------------------------------------------------------------
@@ -104,17 +96,17 @@ end
 function containers.list (value, field, place)
   local count, stray = length(value)
   if not count then
-    expect(place, "list expected", ("key '%s'"):format(stray))
+    refusal.expect(place, "list expected", ("key '%s'"):format(stray))
   end
   local result = {}
   for i = 1, count do
     if value[i] == nil then
-      expect(below(place, i), values.expected(field.item), "nil")
+      refusal.expect(below(place, i), values.expected(field.item), "nil")
     end
     result[i] = walk(value[i], field.item, place, i)
   end
   if values.outside(count, field) then
-    expect(place, values.range(field, "item"), count)
+    refusal.expect(place, values.range(field, "item"), count)
   end
   return count == 0 and require("firecracker.core").json.array(result) or result   -- no empty object when it is sent
 end
@@ -138,14 +130,14 @@ local function plain (value, field, above, key)
     fitting = not expected and field
   end
   if not fitting then
-    expect(below(above, key), expected, got)
+    refusal.expect(below(above, key), expected, got)
   end
   local kind = fitting.type
   if kind == "path" or (kind == "program" and result:find("/", 1, true)) then
     result = absolute(result, above, key)
   end
   if fitting.max_bytes and #result > fitting.max_bytes then
-    expect(below(above, key), ("at most %d bytes expected"):format(fitting.max_bytes), #result)
+    refusal.expect(below(above, key), ("at most %d bytes expected"):format(fitting.max_bytes), #result)
   end
   return result
 end
@@ -177,13 +169,13 @@ function walk (value, field, above, key)
     end
   end
   if value == nil then
-    expect(below(above, key), values.expected(field), "nil")
+    refusal.expect(below(above, key), values.expected(field), "nil")
   elseif field.elsewhere then
-    refuse(below(above, key), "unknown key; it is %s", field.elsewhere)
+    refusal.at(below(above, key), "unknown key; it is %s", field.elsewhere)
   end
   local arch = field.arch or field.enum_arch and field.enum_arch[value]
   if arch and arch ~= host.arch() then
-    refuse(below(above, key), "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
+    refusal.at(below(above, key), "for %s processors alone%s", arch, field.enum_arch and (", got '%s'"):format(value) or "")
   end
   if field.one and type(value) ~= "table" then
     value = { value }
@@ -200,7 +192,7 @@ function walk (value, field, above, key)
   elseif type(value) == "table" then
     value = container(value, field, below(above, key))
   else
-    expect(below(above, key), values.expected(field), type(value))
+    refusal.expect(below(above, key), values.expected(field), type(value))
   end
   local more = field.rules
   for i = 1, more and #more or 0 do

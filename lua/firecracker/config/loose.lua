@@ -13,14 +13,6 @@ local function below (place, key)
   return { above = place, key = key }
 end
 
-local function refuse (place, message, ...)
-  refusal.raise(refusal.path(place), message, ...)
-end
-
-local function expect (place, expected, got)
-  refuse(place, "%s, got %s", expected, got)
-end
-
 -- Errors are found in the same order at each run.
 local function sorted_keys (value)
   local keys = {}
@@ -52,9 +44,9 @@ function loose.rename (value, field, place, known)
   for _, key in ipairs(sorted_keys(value)) do
     local name = type(key) == "string" and key:gsub("-", "_") or key
     if not known[name] then
-      refuse(below(place, key), "unknown key%s", suggest(name, field.fields))
+      refusal.at(below(place, key), "unknown key%s", suggest(name, field.fields))
     elseif given[name] ~= nil then
-      refuse(below(place, name), "given twice, with '-' and with '_'")
+      refusal.at(below(place, name), "given twice, with '-' and with '_'")
     end
     given[name] = value[key]
   end
@@ -82,7 +74,7 @@ function loose.map (value, field, place, walk)
   local result = {}
   for _, key in ipairs(sorted_keys(value)) do
     if type(key) ~= "string" or key:find "\0" or not key:find(field.key_pattern) then
-      expect(below(place, key), field.key_expected, ("'%s'"):format(key))
+      refusal.expect(below(place, key), field.key_expected, ("'%s'"):format(key))
     end
     result[key] = walk(value[key], field.item, place, key)
   end
@@ -110,25 +102,25 @@ function loose.json (value, place, above)
   local kind = type(value)
   if kind == "number" or kind == "string" then
     local _, _, expected, got = values.plain(value, { type = kind })
-    return expected and expect(place, expected, got) or value
+    return expected and refusal.expect(place, expected, got) or value
   elseif kind == "boolean" or kind == "userdata" then
     return value
   elseif kind ~= "table" then
-    expect(place, "JSON value expected", kind)
+    refusal.expect(place, "JSON value expected", kind)
   elseif above[value] then
-    refuse(place, "the table contains itself")
+    refusal.at(place, "the table contains itself")
   end
   above[value] = true
   local result, count = {}, length(value)
   for _, key in ipairs(sorted_keys(value)) do
     if not count and type(key) ~= "string" then
-      expect(place, "string keys or a list expected", ("key '%s'"):format(key))
+      refusal.expect(place, "string keys or a list expected", ("key '%s'"):format(key))
     end
     result[key] = loose.json(value[key], below(place, key), above)
   end
   for i = 1, count or 0 do
     if value[i] == nil then
-      expect(below(place, i), "JSON value expected", "nil")
+      refusal.expect(below(place, i), "JSON value expected", "nil")
     end
   end
   above[value] = nil

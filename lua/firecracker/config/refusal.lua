@@ -28,6 +28,22 @@ function refusal.raise (path, message, ...)
   error(setmetatable({ code = "config", message = ("%s: %s"):format(path, message:format(...)), field = path }, metatable), 0)
 end
 
+--- Leave the check for what stands at a place.
+-- @tparam table place
+-- @tparam string message a format
+-- @param ... its arguments
+function refusal.at (place, message, ...)
+  refusal.raise(refusal.path(place), message, ...)
+end
+
+--- Leave it for another value than the one that was expected there.
+-- @tparam table place
+-- @tparam string expected
+-- @tparam string got
+function refusal.expect (place, expected, got)
+  refusal.at(place, "%s, got %s", expected, got)
+end
+
 --- Tell a refusal from other values that are raised.
 -- @param value
 -- @treturn boolean
