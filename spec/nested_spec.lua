@@ -55,7 +55,8 @@ describe("scripts/nested #root #scripts", function ()
     need()
     sh.tmpdir(function (dir)
       local out, status = sh(([[scripts/nested -t 300 -s 20 -w %s sh -c 'cd %s; [ ! -e tried ] || { echo again; exit; }
-        touch tried; kill -STOP $(grep -lszx /run/job /proc/[0-9]*/cmdline | cut -d/ -f3 | grep -vx 1) 2>/dev/null; sleep 1000']]):format(dir, dir))
+        touch tried
+        kill -STOP $(grep -lszx /run/job /proc/[0-9]*/cmdline | cut -d/ -f3 | grep -vx 1) 2>/dev/null; sleep 1000']]):format(dir, dir))
       assert.equal("nested: the host is silent\nnested: the host died (build/nested.log): once more\nagain\n", out)
       assert.equal(0, status)
     end)
