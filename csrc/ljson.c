@@ -5,6 +5,7 @@
  * {} is an object; json.array marks a list, and what came in as an array is marked, so that round trips
  * hold. json.null is the null light userdata. */
 #include "lcommon.h"
+#include "sys/plain.h"
 
 #if !__has_include(<cjson/cJSON.h>)
 #error "cJSON headers not found: apt-get install libcjson-dev, or pass CJSON_INCDIR=<dir> to luarocks"
@@ -122,42 +123,11 @@ static void put (lua_State *L, fc_buffer *out, const char *bytes, size_t n) {
   fc_buffer_commit(out, n);
 }
 
-enum { BLOCK = 64, CHUNK = 64 * BLOCK };   /* what the compiler makes vectors of; what stays in the nearest cache */
-
-/* Whether a chunk of text needs no escape, and has no NUL byte. */
-static bool is_plain (const char *text, size_t length) {
-  const unsigned char *at = (const unsigned char *)text, *end = at + length;
-  unsigned char lowest = UCHAR_MAX;
-  if (length >= BLOCK) {
-    unsigned char least[BLOCK];
-    memcpy(least, at, BLOCK);
-    for (at += BLOCK; end - at >= BLOCK; at += BLOCK)
-      for (int i = 0; i < BLOCK; i++)
-        least[i] = at[i] < least[i] ? at[i] : least[i];
-    for (int i = 0; i < BLOCK; i++)
-      lowest = least[i] < lowest ? least[i] : lowest;
-  }
-  for (; at < end; at++)
-    lowest = *at < lowest ? *at : lowest;
-  return lowest >= ' ' && !memchr(text, '"', length) && !memchr(text, '\\', length);
-}
-
-/* Copy what needs no escape; false as soon as something does. */
-static bool copy_plain (char *to, const char *text, size_t length) {
-  for (size_t n; length > 0; to += n, text += n, length -= n) {
-    n = length < CHUNK ? length : CHUNK;
-    if (!is_plain(text, n))
-      return false;
-    memcpy(to, text, n);
-  }
-  return true;
-}
-
 /* cJSON escapes; what needs no escape goes out as it is: cJSON looks at each byte twice. */
 static void encode_text (lua_State *L, const char *text, size_t length, fc_buffer *out, const path *p) {
   enum { LONGEST = 6, MORE = 8 };   /* \u001f; quotes, its NUL, and what cJSON wants beyond */
   char *to = reserve(L, out, length + 2);
-  if (copy_plain(to + 1, text, length)) {
+  if (fc_plain_copy(to + 1, text, length)) {
     to[0] = to[length + 1] = '"';
     fc_buffer_commit(out, length + 2);
     return;

@@ -195,6 +195,7 @@ build = {
         "csrc/sys/error.c",
         "csrc/sys/files.c",
         "csrc/sys/listener.c",
+        "csrc/sys/plain.c",
         "csrc/sys/process.c",
         "csrc/sys/reactor.c",
         "csrc/sys/signals.c",

@@ -21,7 +21,7 @@ return {
   { "a full epoll set ends the others' requests", "csrc/sys/http.c",
     "    e->unwatched = q;\n  }\n  return 0;", "    e->unwatched = q;\n  }\n  return rc;", "spec/core/faults_spec.lua" },
   { "a NUL byte cuts a string", "csrc/ljson.c", "if (strlen(text) != length)", "if (0)", "spec/core/json_spec.lua" },
-  { "a long text goes out unescaped", "csrc/ljson.c", "least[i] = at[i] < least[i] ? at[i] : least[i];", "(void)i;",
+  { "a long text goes out unescaped", "csrc/sys/plain.c", "if (copy_block(to, text))", "if (copy_block(to, text), false)",
     "spec/core/json_spec.lua" },
   { "a request that is waited for holds the others up", "csrc/sys/http.c", " && fc_reactor_first(r) == 0", "",
     "spec/core/http_spec.lua" },

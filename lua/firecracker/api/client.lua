@@ -12,7 +12,7 @@ local operations = require "firecracker.api.operations"
 local payload = require "firecracker.api.payload"
 local phases = require "firecracker.api.phases"
 
-local now <const>, encode <const> = core.now, core.json.encode
+local now <const>, encode <const>, decode_json <const> = core.now, core.json.encode, core.json.decode
 
 local client = {}
 
@@ -199,7 +199,7 @@ local INSTANCE_INFO <const> = OPERATIONS["GET /"]
 local DECODING <const> = { null = false }
 
 local function decode (text)
-  local value, err = core.json.decode(text, DECODING)
+  local value, err = decode_json(text, DECODING)
   if value == nil then
     err.reply = text
   end
@@ -213,10 +213,7 @@ local function judge (method, path, status, text)
       return true
     end
     local value, err = decode(text)
-    if value == nil then
-      return nil, errors.context(err, method .. " " .. path .. ": reply")
-    end
-    return value
+    return value, err and errors.context(err, method .. " " .. path .. ": reply")
   end
   local operation = method .. " " .. path
   local body = decode(text)
@@ -233,7 +230,7 @@ end
 -- What a request that succeeded says of the guest's state; `moves`: how often it had changed when the request began. What was
 -- true then is no news when a change has come meanwhile.
 local function note_state (self, operation, body, value, moves)
-  local state = operation and phases.after(operation, body, value)
+  local state = phases.after(operation, body, value)
   if state and (operation.moves or self.moves == moves) then
     self.moves = operation.moves and self.moves + 1 or self.moves
     self.moved(state)
@@ -275,8 +272,9 @@ function methods:request (method, path, body, options, operation)    -- the reco
   if status then
     self.starting = false
     value, err = judge(method, path, status, reply)
-    if value and self.moved then
-      note_state(self, operation or OPERATIONS[method .. " " .. path], body, value, moves)
+    operation = operation or OPERATIONS[method .. " " .. path]
+    if value and operation and (operation.moves or operation.tells) and self.moved then
+      note_state(self, operation, body, value, moves)
     end
   elseif reply == "timeout" then
     err = timed_out(method .. " " .. path, now() - began, cause)
