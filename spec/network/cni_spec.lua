@@ -387,7 +387,7 @@ print(json.dumps(r))' ]] .. dir .. [[/tc-redirect-tap.ADD $CNI_NETNS $CNI_CONTAI
         [[case $CNI_COMMAND in ADD) sed 's/.*//' /dev/null; cat ]] .. dir .. [[/answer ;; DEL) exec sleep 60 ;; esac]])
       bed.write(dir .. "/answer", '{"cniVersion":"1.0.0","ips":[{"address":"10.1.0.7/24"}]}')
       local vm <close> = assert(fc.boot(config(network(plugin "first", plugin "second"), { bin_path = dir },
-        { timeouts = { shutdown = 0, stop = 0.3 } })))
+        { timeouts = { shutdown = 0, stop = 2 } })))    -- in which the plugin begins, on a busy machine too
       local ended = assert(vm:stop { timeout = 10 })
       assert.equal(1, #ended.undo_errors)
       assert.same({ "CNI network spec", "timeout" }, { ended.undo_errors[1].name, ended.undo_errors[1].err.code })
