@@ -375,7 +375,7 @@ print(json.dumps(r))' ]] .. dir .. [[/tc-redirect-tap.ADD $CNI_NETNS $CNI_CONTAI
         assert.equal("cancelled", err.code)
       end)
       assert.equal("== first ADD\n== first DEL\n", bed.read(dir .. "/log"))
-      local vm, err = assert(fc.new(config(network(plugin "first"), { bin_path = dir }))):start { timeout = 0.5 }
+      local vm, err = assert(fc.new(config(network(plugin "first"), { bin_path = dir }))):start { timeout = 2 }
       assert.is_nil(vm)
       assert.equal("timeout", err.code)
       assert.equal(("== first ADD\n== first DEL\n"):rep(2), bed.read(dir .. "/log"))
