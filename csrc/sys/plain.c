@@ -7,7 +7,8 @@
 /* Compilers make vector instructions of it for any processor. */
 typedef unsigned char lanes __attribute__ ((vector_size(16)));
 
-enum { LANES = sizeof(lanes), BLOCK = 4 * LANES };
+#define LANES sizeof(lanes)
+#define BLOCK (4 * LANES)
 
 /* Copies so many bytes; a lane is zero where its byte is plain. */
 static lanes copy_lanes (char *to, const char *from) {
