@@ -22,6 +22,7 @@ describe("the loop", function ()
   end
 
   local armed     -- libcurl's own may be armed; it runs out some time
+  setup(driver.settle)
   setup(function () loop:pollfd() end)    -- makes the descriptor for other loops, which stays
   before_each(fds.remember)
   before_each(function () armed = timers() end)

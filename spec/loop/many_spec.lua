@@ -8,6 +8,7 @@ local many = require "firecracker.loop.many"
 local now = core.now
 
 describe("many.map", function ()
+  setup(driver.settle)
   setup(function () loop:pollfd() end)
   before_each(fds.remember)
   after_each(function ()

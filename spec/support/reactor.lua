@@ -4,6 +4,7 @@
 -- reactor.poll(ready): the same for what nothing tells of: looks every millisecond
 -- reactor.fired([seconds]): the keys that fire within that time (default: what has fired already), in order; of what this
 -- file's specs have made, not of what others dropped
+-- reactor.settle(): moves the loop until the tasks that other files' specs left have ended, as those of what is closed do
 -- reactor.seen[key]: whether it has fired in any of these
 -- reactor.steps(fn): how many steps are made while fn runs, whoever makes them
 
@@ -57,6 +58,13 @@ function reactor.fired (seconds)
     end
   until core.now() >= deadline
   return keys
+end
+
+function reactor.settle ()
+  local state, deadline = core.reactor():state(), core.now() + PATIENCE
+  while (next(state.tasks) or next(state.waits)) and core.now() < deadline do
+    loop.sleep(0.001)
+  end
 end
 
 function reactor.steps (fn)
