@@ -10,6 +10,7 @@ local sh = require "spec.support.sh"
 local now, reply = core.now, server.reply
 
 describe("a client of the API", function ()
+  setup(driver.settle)
   local opened = closing(setup, before_each, after_each, function ()    -- libcurl's own descriptors stay
     local one <close> = client.new "/no/such"
     one:request("GET", "/")

@@ -3,6 +3,7 @@
 local client = require "firecracker.api.client"
 local closing = require "spec.support.closing"
 local core = require "firecracker.core"
+local driver = require "spec.support.reactor"
 local fc = require "firecracker"
 local http = require "firecracker.testing.http"
 local loop = require "firecracker.loop"
@@ -12,7 +13,7 @@ describe("a fake VMM", function ()
     local one <close> = client.new "/no/such"
     one:request("GET", "/")
   end, function ()
-    loop.sleep(0.002)    -- its tasks hear of it
+    driver.settle()    -- its tasks hear of it
     assert.is_nil(next(core.reactor():state().waits))
   end)
 
