@@ -6,7 +6,6 @@ local core = require "firecracker.core"
 local driver = require "spec.support.reactor"
 local fc = require "firecracker"
 local http = require "firecracker.testing.http"
-local loop = require "firecracker.loop"
 
 describe("a fake VMM", function ()
   local opened = closing(setup, before_each, after_each, function ()    -- libcurl's own descriptors stay
