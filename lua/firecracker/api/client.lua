@@ -165,7 +165,7 @@ local function attempt (self, use, method, path, body, deadline, began)
       look = now() + late
     end
   end
-  use.pending = false
+  use.pending = status == nil and request:result() == false   -- where the wait failed it runs still
   return status, text
 end
 
