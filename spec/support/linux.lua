@@ -112,7 +112,11 @@ local function answer (vm, command, limit)
   if not stream:write(command, "\n") then
     return ""    -- it is reset already
   end
-  return stream:read("a", limit)
+  local text, problem = stream:read("a", limit)
+  if not text and problem.errno == "ECONNRESET" then
+    return ""
+  end
+  return text, problem
 end
 
 --- Run a shell command in the guest: its output and its exit status, or nil and what is wrong. A restored guest resets the
@@ -196,7 +200,11 @@ function linux.restore ()
     take_snapshot()
   end
   local vm = linux.load(snapshot.directory .. "/state", snapshot.directory .. "/data")
-  assert(linux.run(vm, "true"))    -- it takes connections from now on
+  local said, err = linux.run(vm, "true")    -- it takes connections from now on
+  if not said then
+    vm:close()
+    error(err)
+  end
   return vm
 end
 
