@@ -26,6 +26,7 @@ build = {
   modules = {
     ["firecracker"] = "lua/firecracker/init.lua",
     ["firecracker.api.client"] = "lua/firecracker/api/client.lua",
+    ["firecracker.api.exchange"] = "lua/firecracker/api/exchange.lua",
     ["firecracker.api.conflicts"] = "lua/firecracker/api/conflicts.lua",
     ["firecracker.api.corrections"] = "lua/firecracker/api/corrections.lua",
     ["firecracker.api.describe"] = "lua/firecracker/api/describe.lua",

@@ -6,6 +6,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local exchange = require "firecracker.api.exchange"
 local gate = require "firecracker.api.gate"
 local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
@@ -13,16 +14,12 @@ local payload = require "firecracker.api.payload"
 local phases = require "firecracker.api.phases"
 
 local now <const>, encode <const>, decode_json <const> = core.now, core.json.encode, core.json.decode
+local take <const>, attempt <const>, closed_error <const> = exchange.take, exchange.attempt, exchange.closed_error
 
 local client = {}
 
 local methods = {}
 local metatable = { __name = "firecracker.api", __index = methods }
-
--- Firecracker serves ten connections; its own tools stay at nine.
-local CONNECTIONS <const> = 9
-local RETRY_FIRST <const>, RETRY_LAST <const> = 20e-6, 1e-3
-local LATE <const>, LATEST <const> = 0.25, 2   -- seconds without a reply until its server is looked at, then twice as many
 
 --- Make a client. Nothing is connected yet.
 -- @tparam string path of the API socket; may be longer than a socket address
@@ -53,141 +50,12 @@ function client.new (path, options)
     starting = options.starting or false,
     body_limit = options.body_limit or payload.LIMIT,
     closed = false,
-    uses = {},      -- its requests, each as `take` returns it
-    idle = {},      -- those to be used again
-    left = {},      -- those that were given up, and are not answered yet
+    uses = {}, idle = {}, left = {},   -- its pool, @{firecracker.api.exchange}
   }, metatable)
 end
 
 function metatable.__tostring (self)
   return ("<api %s%s>"):format(self.path, self.closed and " (closed)" or "")
-end
-
-local function timed_out (operation, seconds, cause)
-  return errors.new {
-    code = "timeout", operation = operation,
-    message = ("%s: no reply within %.3g s%s"):format(operation, seconds, cause and ": " .. cause or ""),
-  }
-end
-
-local function closed_error (self)
-  return self.gone and self.gone(0) or errors.new { code = "closed", message = "the API client is closed" }
-end
-
--- Back into the pool, however the request ended. One whose reply nobody wants any more waits for it all the same: a VMM whose
--- client hangs up as it answers is killed by its own seccomp filter (SIGPIPE, as in @{firecracker.api.payload}).
-local use_metatable = {
-  __close = function (use)
-    local self = use.client
-    if not self.closed then
-      local list = use.pending and self.left or self.idle
-      list[#list + 1] = use
-      if #self.uses >= CONNECTIONS then   -- else nobody waits
-        loop.fire(self.idle)
-      end
-    end
-  end,
-}
-
--- Those that were left and have their reply now may be used again.
-local function reclaim (self)
-  local left = self.left
-  for i = #left, 1, -1 do
-    local use = left[i]
-    if use.request:result() ~= false then
-      use.pending = false
-      table.remove(left, i)
-      self.idle[#self.idle + 1] = use
-    end
-  end
-end
-
-local function add_request (self)
-  if not self.core then
-    local http = require "firecracker.core.http"
-    self.core = assert(http.client(core.reactor(), self.path, self.body_limit))
-  end
-  local request = assert(self.core:request())
-  local use = setmetatable({ client = self, request = request, key = request:key(), text = core.json.buffer(), pending = false },
-    use_metatable)
-  self.uses[#self.uses + 1] = use
-  return use
-end
-
--- A request of the pool; nil when the deadline comes, or the client is closed, while all are in use. Where it waits, what
--- is to be sent is encoded before.
-local function take (self, deadline, body)
-  local idle, text = self.idle, nil
-  while not idle[1] do
-    reclaim(self)
-    if not idle[1] and #self.uses < CONNECTIONS then
-      return add_request(self), text
-    elseif not idle[1] then
-      text = text or body ~= nil and encode(body) or nil
-      local first = self.left[1]   -- the VMM answers one after the other
-      if not loop.park(deadline, idle, first and first.key) or self.closed then
-        return nil
-      end
-    end
-  end
-  local last = #idle
-  local use = idle[last]
-  idle[last] = nil
-  return use, text
-end
-
--- One attempt: status and body, or nil and err ("timeout" once the deadline has come).
-local function attempt (self, use, method, path, body, deadline, began)
-  local request = use.request
-  local ok, err = request:start(method, path, body)
-  if not ok then
-    return nil, err
-  end
-  use.pending = true
-  local late, look = LATE, self.hangs and began + LATE or deadline
-  local status, text = false, nil
-  if loop.alone() then
-    status, text = request:await(look < deadline and look or deadline)
-  end
-  while status == false do
-    local fired = loop.park(look < deadline and look or deadline, use.key)
-    if self.closed then
-      return nil, closed_error(self)
-    end
-    status, text = request:result()
-    if status == false and not fired then
-      if look >= deadline then
-        return nil, "timeout"
-      elseif self.hangs() then
-        return nil, closed_error(self)
-      end
-      late = math.min(2 * late, LATEST)
-      look = now() + late
-    end
-  end
-  use.pending = status == nil and request:result() == false   -- where the wait failed it runs still
-  return status, text
-end
-
--- Between bind and listen the socket exists and refuses: try again shortly, while its process lives.
-local function insist (self, use, method, path, text, deadline, err)
-  local pause = RETRY_FIRST
-  while self.starting and err.code == "connect" and err.errno == "ECONNREFUSED" and not (self.gone and self.gone(0)) do
-    if now() + pause >= deadline then
-      return nil, "timeout", err.message
-    end
-    loop.park(now() + pause)
-    if self.closed then
-      return nil, closed_error(self)
-    end
-    pause = math.min(pause * 2, RETRY_LAST)
-    local status, reply = attempt(self, use, method, path, text and use.request:body(), deadline, now())
-    if status or reply == "timeout" then
-      return status, reply
-    end
-    err = reply
-  end
-  return nil, err
 end
 
 local OPERATIONS <const> = {}   -- by request
@@ -257,16 +125,22 @@ function methods:request (method, path, body, options, operation)    -- the reco
   end
   local began, moves = now(), self.moves
   local deadline = loop.deadline(options and options.timeout or self.timeout, began)
+  if self.left[1] and operation and operation.moves then
+    local err = exchange.let_changes_come(self, method .. " " .. path, deadline, began)
+    if err then
+      return nil, err
+    end
+  end
   local use <close>, text = take(self, deadline, body)
   if not use then
-    return nil, self.closed and closed_error(self) or timed_out(method .. " " .. path, now() - began)
+    return nil, self.closed and closed_error(self) or exchange.timed_out(method .. " " .. path, now() - began)
   end
   if body ~= nil then
     text = text or encode(body, use.text)
   end
   local status, reply, cause = attempt(self, use, method, path, text, deadline, began)
   if not status and self.starting and reply ~= "timeout" then
-    status, reply, cause = insist(self, use, method, path, text, deadline, reply)
+    status, reply, cause = exchange.insist(self, use, method, path, text, deadline, reply)
   end
   local value, err
   if status then
@@ -277,7 +151,7 @@ function methods:request (method, path, body, options, operation)    -- the reco
       note_state(self, operation, body, value, moves)
     end
   elseif reply == "timeout" then
-    err = timed_out(method .. " " .. path, now() - began, cause)
+    err = exchange.timed_out(method .. " " .. path, now() - began, cause)
   else
     err = self.gone and self.gone(1) or errors.context(reply, method .. " " .. path)
     err.operation = method .. " " .. path
@@ -295,7 +169,7 @@ end
 -- @function client:prepare
 function methods:prepare ()
   if #self.uses == 0 then
-    self.idle[1] = add_request(self)
+    self.idle[1] = exchange.add(self)
   end
 end
 
