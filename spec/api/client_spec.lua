@@ -206,7 +206,7 @@ describe("a client of the API", function ()
     end)
 
     it("takes the reply that nobody waits for any more", function ()
-      server({ { text = reply(200, "1"), after = 0.3 } }, function (s)
+      server({ { text = reply(200, "1"), after = 2 } }, function (s)
         local api = new(s.path)
         for _ = 1, 9 do
           times_out(api, { timeout = 0.02 })
