@@ -178,15 +178,19 @@ describe("#kvm a snapshot", function ()
     local vm <close>, text = count()
     counts(text, 2)
     assert(vm:snapshot(taking("base", { pause = true })))
+    local before
     for i = 1, 3 do
       counts(text, #text() / 2 + 2)
-      local described = assert(vm:snapshot(taking("diff" .. i, { pause = true, snapshot_type = "Diff" })))
+      assert(vm:pause())
+      fc.sleep(0.05)      -- all that it has said is here now
+      before = counts(text, 1)
+      local described = assert(vm:snapshot(taking("diff" .. i, { snapshot_type = "Diff" })))
+      assert(vm:resume())
       assert.equal("Diff", described.type)
       assert.is_true(tonumber((sh(("stat -c %%b %s/diff%d.memory"):format(dir, i)))) * 512 < 1 << 20, "it holds all")
       assert(fc.snapshot.rebase(dir .. "/base.memory", ("%s/diff%d.memory"):format(dir, i), { into = dir .. "/merged" .. i }))
       assert(fc.snapshot.rebase(dir .. "/base.memory", ("%s/diff%d.memory"):format(dir, i)))
     end
-    local before = counts(text, 1)
     local function memory (name)
       return { snapshot_path = dir .. "/diff3", mem_backend = { backend_type = "File", backend_path = dir .. "/" .. name } }
     end
@@ -194,7 +198,8 @@ describe("#kvm a snapshot", function ()
       local again <close>, more = restore(memory(name))
       assert(again, more)
       local said = counts(more, 3)
-      assert.is_true(((tonumber(said:sub(1, 1)) - tonumber(before:sub(-1))) % 10) <= 1 or #text() / 2 > #before)
+      -- the VMM may have held a digit back, whose line was not at its end
+      assert.is_true((tonumber(said:sub(1, 1)) - tonumber(before:sub(-1))) % 10 <= 2, before .. " " .. said)
     end
     -- the state of one time and the memory of another: the guest says so
     local wrong <close>, more = restore(memory "merged2")
