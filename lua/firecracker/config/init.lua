@@ -81,22 +81,10 @@ function containers.table (value, field, place)
   return result
 end
 
--- The length of a sequence; `nil, key` for a key that has no place in one.
-local function length (value)
-  local count = 0
-  for key in pairs(value) do
-    if math.type(key) ~= "integer" or key < 1 then
-      return nil, loose.stray(value)
-    end
-    count = math.max(count, key)
-  end
-  return count
-end
-
 function containers.list (value, field, place)
-  local count, stray = length(value)
+  local count = values.length(value)
   if not count then
-    refusal.expect(place, "list expected", ("key '%s'"):format(stray))
+    refusal.expect(place, "list expected", ("key '%s'"):format(loose.stray(value)))
   end
   local result = {}
   for i = 1, count do

@@ -81,18 +81,6 @@ function loose.map (value, field, place, walk)
   return result
 end
 
--- The length of a sequence; nil for what is none.
-local function length (value)
-  local count = 0
-  for key in pairs(value) do
-    if math.type(key) ~= "integer" or key < 1 then
-      return nil
-    end
-    count = math.max(count, key)
-  end
-  return count
-end
-
 --- Check what JSON can hold. A metatable that marks an array or an object is kept; userdata may be the core's null.
 -- @param value
 -- @tparam table place
@@ -111,7 +99,7 @@ function loose.json (value, place, above)
     refusal.at(place, "the table contains itself")
   end
   above[value] = true
-  local result, count = {}, length(value)
+  local result, count = {}, values.length(value)
   for _, key in ipairs(sorted_keys(value)) do
     if not count and type(key) ~= "string" then
       refusal.expect(place, "string keys or a list expected", ("key '%s'"):format(key))

@@ -113,4 +113,18 @@ function values.plain (value, field)
   return nil, nil, field.expected, got
 end
 
+--- The length of a sequence, which may have holes.
+-- @tparam table value
+-- @treturn ?integer nil: a key has no place in one
+function values.length (value)
+  local count = 0
+  for key in pairs(value) do
+    if math.type(key) ~= "integer" or key < 1 then
+      return nil
+    end
+    count = math.max(count, key)
+  end
+  return count
+end
+
 return values
