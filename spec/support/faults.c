@@ -277,6 +277,7 @@ static int run (lua_State *from) {
   size_t length;
   const char *chunk = luaL_checklstring(from, 3, &length);
   long blocks_before = blocks, bytes_before = bytes;
+  lua_gc(from, LUA_GCSTOP);   /* what its garbage lets go is not counted */
   lua_State *L = lua_newstate(lua_alloc, NULL);
   luaL_openlibs(L);
   set_path(L, from, "path");
@@ -287,6 +288,7 @@ static int run (lua_State *from) {
   if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
     push_error(from, L);
     lua_close(L);
+    lua_gc(from, LUA_GCRESTART);
     return lua_error(from);
   }
   luaL_checkstack(L, 20, NULL);
@@ -311,6 +313,7 @@ static int run (lua_State *from) {
   lua_pushboolean(from, fired);
   lua_pushinteger(from, blocks - blocks_before);
   lua_pushinteger(from, bytes - bytes_before);
+  lua_gc(from, LUA_GCRESTART);
   return 5;
 }
 
