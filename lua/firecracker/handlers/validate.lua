@@ -40,7 +40,7 @@ end
 local function warn_of_writers (vm)
   for i, drive in ipairs(vm.config.jailer and {} or vm.config.drives) do
     local path = not drive.is_read_only and drive.path_on_host or nil
-    local writer = path and next(paths.used) and writers.of(path, vm)
+    local writer = paths.users(path) and writers.of(path, vm)
     if writer then
       vm:emit { event = "warning", level = "warn", path = path,
                 message = ("config.drives[%d].path_on_host: machine %s writes to %s too"):format(i, writer.id, path) }

@@ -7,8 +7,11 @@ local core = require "firecracker.core"
 local files, tree = core.files, core.tree
 local paths = {}
 
---- Which files machines were told to use for a device: machine -> "device:inode" -> true. Some of them they may have left.
-paths.used = setmetatable({}, { __mode = "k" })
+-- Which files machines were told to use for a device; some of them they may have left. By file, so that a thousand machines
+-- need not be asked: "device:inode" -> the machines. A file's set lives as long as one of them, which holds it.
+local users = setmetatable({}, { __mode = "v" })
+local sets = setmetatable({}, { __mode = "k" })    -- machine -> "device:inode" -> set
+local SET <const> = { __mode = "k" }
 
 --- Methods of a machine.
 paths.methods = {}
@@ -55,7 +58,7 @@ function paths.forget (vm, path)
   return require("firecracker.launch.staging").forget(vm, path)
 end
 
---- The key of a plain file in @{used}.
+--- What names a plain file.
 -- @tparam ?string path
 -- @treturn ?string
 function paths.identity (path)
@@ -69,9 +72,19 @@ end
 function paths.note (vm, path)
   local key = paths.identity(path)
   if key then
-    paths.used[vm] = paths.used[vm] or {}
-    paths.used[vm][key] = true
+    local set = users[key] or setmetatable({}, SET)
+    sets[vm] = sets[vm] or {}
+    users[key], sets[vm][key], set[vm] = set, set, true
   end
+end
+
+--- The machines that were told to use a file for a device.
+-- @tparam ?string path
+-- @treturn ?table machine -> true
+-- @treturn ?string its @{identity}
+function paths.users (path)
+  local key = paths.identity(path)
+  return users[key], key
 end
 
 local function use_of (use, body)

@@ -30,9 +30,9 @@ end
 -- @tparam table but not this one
 -- @treturn ?table vm
 function writers.of (path, but)
-  local key = paths.identity(path)
-  for vm, used in pairs(key and paths.used or {}) do
-    if vm ~= but and used[key] and (vm.starting or vm.process and not process.exit(vm) and holds(vm.process:pid(), key)) then
+  local users, key = paths.users(path)
+  for vm in pairs(users or {}) do
+    if vm ~= but and (vm.starting or vm.process and not process.exit(vm) and holds(vm.process:pid(), key)) then
       return vm
     end
   end
