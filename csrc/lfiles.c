@@ -346,17 +346,24 @@ Whether somebody listens at a Unix socket, which may have a long path: connects 
 @function files.listens
 @string path
 @treturn[1] boolean
+@treturn[1] ?int the process that listens; nil where that cannot be told: its queue is full, or it lives in a process
+namespace that is not seen from here
 @return[2] nil
 @return[2] err (`ENOENT`, …; a socket that refuses is no error)
 @see connect(2)
+@see unix(7), SO_PEERCRED
 */
 static int files_listens (lua_State *L) {
   fc_error err;
   bool listens;
-  if (fc_unix_listens(luaL_checkstring(L, 1), &listens, &err) < 0)
+  pid_t pid;
+  if (fc_unix_listens(luaL_checkstring(L, 1), &listens, &pid, &err) < 0)
     return fc_fail(L, &err);
   lua_pushboolean(L, listens);
-  return 1;
+  if (pid <= 0)
+    return 1;
+  lua_pushinteger(L, pid);
+  return 2;
 }
 
 /***

@@ -59,7 +59,7 @@ static int is_stale (const place *at) {
   if (fd < 0)
     return errno == ENOENT ? 1 : -1;
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  int rc = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? fc_unix_listens(path, &listens, &err) : 0;
+  int rc = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? fc_unix_listens(path, &listens, NULL, &err) : 0;
   close(fd);
   errno = rc < 0 ? err.errnum : 0;
   return rc < 0 ? -1 : !listens;

@@ -1,4 +1,4 @@
-/* unix: see unix.h. */
+/* unix: see unix.h. @see unix(7), SO_PEERCRED */
 #define _GNU_SOURCE
 #include "unix.h"
 
@@ -138,14 +138,21 @@ int fc_unix_connect (const char *path, int *fd, fc_error *err) {
   return fc_error_system(err, error, "cannot connect to %s", path);
 }
 
-int fc_unix_listens (const char *path, bool *listens, fc_error *err) {
+int fc_unix_listens (const char *path, bool *listens, pid_t *pid, fc_error *err) {
   int fd = -1;
   *listens = fc_unix_connect(path, &fd, err) == 0;
-  if (*listens)
+  struct ucred peer = {0};   /* who called listen(2) */
+  socklen_t size = sizeof peer;
+  if (*listens) {
+    if (pid && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+      peer.pid = 0;
     close(fd);
-  else if (err->errnum == EAGAIN)   /* it listens, and its queue is full */
+  } else if (err->errnum == EAGAIN) {   /* it listens, and its queue is full */
     *listens = true;
-  else if (err->errnum != ECONNREFUSED)
+  } else if (err->errnum != ECONNREFUSED) {
     return -1;
+  }
+  if (pid)
+    *pid = peer.pid;
   return 0;
 }

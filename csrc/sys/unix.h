@@ -5,6 +5,7 @@
 #include "error.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 #pragma GCC visibility push(hidden)
@@ -25,8 +26,9 @@ int fc_unix_address_in (int directory, const char *path, const char *name, struc
 /* Connect without waiting: EAGAIN when the listener's queue is full. *fd is non-blocking and close-on-exec. */
 int fc_unix_connect (const char *path, int *fd, fc_error *err);
 
-/* Whether somebody listens at a path: connects and hangs up. A path that is there and refuses is no error. */
-int fc_unix_listens (const char *path, bool *listens, fc_error *err);
+/* Whether somebody listens at a path: connects and hangs up. A path that is there and refuses is no error. *pid, unless
+ * NULL, is the listener's process; 0 when that cannot be told: its queue is full, or its process namespace is not seen. */
+int fc_unix_listens (const char *path, bool *listens, pid_t *pid, fc_error *err);
 
 #pragma GCC visibility pop
 #endif

@@ -24,7 +24,9 @@ end
 -- @treturn[1] int its number
 -- @treturn[1] string its state's letter; "Z": it has ended
 -- @treturn[1] int when it began, in clock ticks since the host's start
+-- @treturn[1] int its parent
 -- @return[2] nil (there is none)
+-- @see proc_pid_stat(5)
 function host.process (pid)
   local file <close> = io.open(("/proc/%s/stat"):format(pid))
   local text = file and file:read "a" or ""
@@ -32,7 +34,8 @@ function host.process (pid)
   if not number then
     return nil
   end
-  return math.tointeger(tonumber(number)), state, math.tointeger(tonumber(rest:match(("%S+ "):rep(18) .. "(%d+)")))
+  local parent, began = rest:match("^(%d+) " .. ("%S+ "):rep(17) .. "(%d+)")
+  return math.tointeger(tonumber(number)), state, math.tointeger(tonumber(began)), math.tointeger(tonumber(parent))
 end
 
 return host

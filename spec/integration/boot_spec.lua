@@ -430,6 +430,46 @@ describe("#kvm a machine that cannot start", function ()
     os.remove(path)
   end)
 
+  it("takes no other VMM's API for its own, where two get one socket path at the same moment", function ()
+    local go, program = bed.scratch "go", bed.scratch "vmm"
+    bed.write(program, ('#!/bin/sh\nwhile [ ! -e %s ]; do sleep 0.01; done\nexec "$FIRECRACKER" "$@"'):format(go))
+    assert(os.execute("chmod 755 " .. program))
+    finally(function () os.remove(program) end)
+    for _ = 1, 5 do
+      local path = bed.scratch "socket"
+      local vms, errs, spawned = {}, {}, 0
+      local function note (event)
+        spawned = spawned + (event.event == "spawn" and 1 or 0)
+        if spawned == 2 then
+          bed.write(go, "")
+        end
+      end
+      fc.run(function ()
+        local tasks = {}
+        for i = 1, 2 do
+          tasks[i] = fc.spawn(function ()
+            local err
+            vms[i], err = fc.boot(bed.config("idle", { log = note, log_level = "debug",
+              vmm = { socket_path = path, binary = program, environment = { FIRECRACKER = os.getenv "FIRECRACKER" } } }))
+            errs[#errs + 1] = err
+          end)
+        end
+        for _, task in ipairs(tasks) do
+          task:wait()
+        end
+      end)
+      local vm <close> = vms[1] or vms[2]
+      assert.is_nil(vms[1] and vms[2])
+      assert.equal(1, #errs)
+      assert.same({ "exited", "fcinit.StartVMM" }, { errs[1].code, errs[1].handler })
+      assert.matches("FailedToBindSocket", errs[1].stderr)
+      assert.equal(vm.id, vm.api:get_instance_info().id)    -- at the path, where the other left it
+      vm:close()
+      assert.is_nil(core.files.look(path))
+      os.remove(go)
+    end
+  end)
+
   it("refuses an id that is in use", function ()
     local vm <close> = assert(fc.boot(bed.config("idle", { id = "twice" })))
     local err = fails(bed.config("idle", { id = "twice" }))

@@ -4,6 +4,7 @@ local core = require "firecracker.core"
 local direct = require "firecracker.launch.direct"
 local driver = require "spec.support.reactor"
 local fc = require "firecracker"
+local host = require "firecracker.host"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
 
@@ -475,6 +476,17 @@ time.sleep(60)']]
       assert.equal("timeout", err.code)
       return err.message:find "does not listen at its API socket"
     end)
+    local path = bed.scratch "api"
+    local other <close> = assert(core.listener.open(path .. ".other"))   -- of this process
+    vm = assert(fc.new(bed.config("idle", { vmm = { socket_path = path,
+      binary = impostor(("mv '%s.other' '%s'; exec sleep 60"):format(path, path)) } })))
+    ok, err = vm:start { timeout = 0.2 }
+    assert.is_nil(ok)
+    assert.equal("timeout", err.code)
+    assert.equal(("fcinit.StartVMM: the VMM runs, but does not listen at its API socket: %s; process %d does")
+      :format(path, (host.process "self")), err.message)
+    assert(core.files.unlink(path))
+    other:close()
     vm = assert(fc.new(bed.config("idle", { vmm = { binary = impostor "exec sleep 60" } })))
     ok, err = vm:start { timeout = 0.2 }
     assert.is_nil(ok)

@@ -5,8 +5,11 @@
 local console = require "firecracker.launch.console"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
 local program = require "firecracker.launch.program"
+
+local host = lazy "firecracker.host"
 
 local files = core.files
 local direct = {}
@@ -186,22 +189,44 @@ function direct.start (vm, more)
   return core.watch.open(directory, name)   -- while the VMM starts; it looks for what is there already
 end
 
--- Between bind and listen the socket is there and refuses. Asking takes one system call, a refused request of
--- libcurl's a hundred times as long.
+-- Whether a process is the VMM, or was started by it: its program may be a script.
+local function is_vmm (vm, pid)
+  local own = vm.process:pid()
+  while pid and pid > 1 and pid ~= own do
+    pid = select(4, host.process(pid))
+  end
+  return pid == own
+end
+
+-- Whether the VMM listens; false and who does in its place (the last time it could be told); nil, err. Where the user starts
+-- the VMM, he knows which it is.
+local function vmm_listens (vm, other)
+  local listens, pid = files.listens(vm.socket_path)
+  local who = listens and (pid or other)
+  if who and not vm.config.vmm.spawn and not is_vmm(vm, who) then
+    return false, who
+  end
+  return listens, pid
+end
+
+-- Between bind and listen the socket is there and refuses; asking takes a hundredth of a refused request of libcurl's time.
+-- Where another VMM got the same path at the same moment, that one's answers: ours ends, and says why.
 local function await_listening (vm, deadline)
   local pause = RETRY_FIRST
+  local listens, other
   while true do
-    local listens, err = files.listens(vm.socket_path)
+    listens, other = vmm_listens(vm, other)
     if listens then
       return true
     elseif vm.process:poll() then
       return nil, vm:exited_error()
     elseif listens == nil then
-      return nil, err
+      return nil, other
     elseif core.now() >= deadline then
+      local message = "the VMM runs, but does not listen at its API socket: " .. vm.socket_path
       return nil, errors.new {
         code = "timeout", path = vm.socket_path,
-        message = "the VMM runs, but does not listen at its API socket: " .. vm.socket_path,
+        message = other and ("%s; process %d does"):format(message, other) or message,
       }
     end
     loop.park(math.min(core.now() + pause, deadline), vm.process:key())
