@@ -1,11 +1,14 @@
 /* vsock: a VMM's vsock socket that answers at once, and the smallest client of one.
  *   vsock serve PATH   port 1: "HELLO-GUEST" behind OK, in one write; port 2: BYTES as fast as they go; port 3: takes BYTES
  *                      and says so by one more. The last two in a process of their own. Ends with its standard input
- *   vsock              a worker that obeys, line by line: dial N, receive, send. Environment: VSOCK, the path
+ *   vsock              a worker that obeys, line by line: dial N, receive, send; keep: receive, each read's bytes copied into
+ *                      memory of their own, as whatever makes a string of them does. Environment: VSOCK, the path
  * Nothing is checked. */
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,11 +48,29 @@ static void give (int fd) {
   }
 }
 
-static void take (int fd) {
+/* The last few live, as with a collector of garbage; what was freed stays for the next ones. */
+static void keep_block (size_t n) {
+  static char *kept[8];
+  static unsigned turn;
+  if (turn == 0) {
+    mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
+  }
+  char **at = &kept[turn++ % 8];
+  free(*at);
+  *at = malloc(n);
+  if (!*at)
+    die("malloc");
+  memcpy(*at, block, n);
+}
+
+static void take (int fd, bool keep) {
   for (size_t left = BYTES; left > 0;) {
     ssize_t n = read(fd, block, left < BLOCK ? left : BLOCK);
     if (n <= 0)
       return;
+    if (keep)
+      keep_block((size_t)n);
     left -= (size_t)n;
   }
 }
@@ -66,7 +87,7 @@ static void answer (int fd) {
   if (port == 2)
     give(fd);
   else
-    take(fd);
+    take(fd, false);
   _exit(write(fd, "!", 1) != 1);
 }
 
@@ -129,12 +150,13 @@ int main (int argc, char **argv) {
     if (strcmp(command, "dial") == 0) {
       dial_many(n);
     } else {
-      int fd = dial(command[0] == 'r' ? 2 : 3);
+      bool sends = strcmp(command, "send") == 0;
+      int fd = dial(sends ? 3 : 2);
       double before = now_us();
-      if (command[0] == 'r')
-        take(fd);
-      else
+      if (sends)
         give(fd);
+      else
+        take(fd, strcmp(command, "keep") == 0);
       if (read(fd, command, 1) != 1)
         die("end");
       printf("mb %.0f\n", BYTES / (now_us() - before));
