@@ -109,17 +109,22 @@ local function perform (step, vm, list)
   return done, err, raised
 end
 
--- A handler run inside a step has taken back its own part already: its lists are continued.
+-- A handler run inside a step has taken back its own part already: its lists are continued. Returns whether Ctrl-C came
+-- meanwhile; what failed is the interruption's then.
 local function take_back (vm, mark, err)
   local undone, failures = vm.undo:unwind(mark, vm)
   err.undone = table.move(undone, 1, #undone, #(err.undone or "") + 1, err.undone or {})
   if #failures > 0 then
     err.undo_errors = table.move(failures, 1, #failures, #(err.undo_errors or "") + 1, err.undo_errors or {})
   end
+  if #failures > 0 and require("firecracker.undo").interruption(failures) then
+    err.code, err.message = "interrupted", err.message .. ": interrupted!"
+    return true
+  end
 end
 
 --- Run lists of steps one after the other.
--- A cancel and Ctrl-C are raised again once everything is taken back.
+-- A cancel and Ctrl-C, also one that comes while something is taken back, are raised once everything is.
 -- @tparam {table,...} lists lists of handlers, each perhaps with a `name`; a step may edit the lists still to come
 -- @param vm the machine
 -- @treturn[1] boolean true
@@ -135,9 +140,9 @@ function handler.run (lists, vm)
     for _, step in ipairs(table.move(list, 1, #list, 1, {})) do
       local ok, err, raised = perform(step, vm, list.name)
       if not ok then
-        take_back(vm, mark, err)
+        local interrupted = take_back(vm, mark, err)
         err.done = done
-        if raised and errors.is_stop(err) then
+        if interrupted or raised and errors.is_stop(err) then
           error(err, 0)
         end
         return nil, err

@@ -1,7 +1,8 @@
 --- The stack of what has to be taken back.
 -- Everything acquired pushes the function that gives it back. Unwinding runs them in reverse, each once, and keeps
--- going past one that fails; nothing is raised. An entry leaves the stack before it runs, so that neither a second
--- unwinding (from another task, or from the entry itself) nor a failure can run it again.
+-- going past one that fails; nothing is raised. Ctrl-C fails one too: @{undo.interruption} finds it. An entry leaves the
+-- stack before it runs, so that neither a second unwinding (from another task, or from the entry itself) nor a failure can
+-- run it again.
 -- @module firecracker.undo
 
 local errors = require "firecracker.errors"
@@ -16,6 +17,17 @@ local metatable = { __name = "firecracker.undo", __index = stack }
 -- @treturn table stack
 function undo.new ()
   return setmetatable({ pushed = 0 }, metatable)
+end
+
+--- Find Ctrl-C among what failed: whoever had something unwound raises it, once all is undone.
+-- @tparam {table,...} failures of @{stack:unwind}
+-- @treturn ?table err code "interrupted"
+function undo.interruption (failures)
+  for _, failure in ipairs(failures) do
+    if failure.err.code == "interrupted" then
+      return failure.err
+    end
+  end
 end
 
 --- Add an entry.

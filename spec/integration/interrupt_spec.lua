@@ -69,6 +69,27 @@ describe("#kvm Ctrl-C in a script", function ()
     end
   end)
 
+  it("raises out of what is undone, once all is", function ()
+    local out, status = interrupt [[
+      local flow = assert(fc.flow "boot"):append("fcinit", fc.handler("mine.Fails", function (vm)
+        vm:defer("slow", function () up() fc.sleep(60) end)
+        return nil, "no"
+      end))
+      local ok, err = pcall(fc.boot, config, flow)
+      print(ok, err.code, tostring(err), table.concat(err.undone, ", "), err.undo_errors[1].name)
+    ]]
+    assert.equal(0, status, out)
+    assert.matches("\nfalse\tinterrupted\t[^\t]*mine.Fails: no: interrupted!\tslow, api client, process, run directory\tslow\n", out)
+    out, status = interrupt [[
+      local vm <close> = boot()
+      vm:defer("slow", function () up() fc.sleep(60) end)
+      local ok, err = pcall(vm.stop, vm, { shutdown = 0 })
+      print(ok, err.code, #vm.undo, vm.undo_errors[1].name, vm:stop())
+    ]]
+    assert.equal(0, status, out)
+    assert.matches("\nfalse\tinterrupted\t0\tslow\t<signal 15, by itself>\n", out)
+  end)
+
   it("can be caught, and the machine goes on", function ()
     local out, status = interrupt [[
       local vm <close> = boot()

@@ -5,6 +5,7 @@ local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
 local process = require "firecracker.machine.process"
+local undo = require "firecracker.undo"
 
 local ending = {}
 
@@ -34,6 +35,10 @@ local function settle (self, deadline)
   self.settling = nil
   loop.fire(self)
   self:emit { event = "undo", level = #failures > 0 and "error" or "debug", undone = names, errors = failures }
+  local interruption = undo.interruption(failures)
+  if interruption then
+    error(interruption, 0)
+  end
   return true
 end
 
