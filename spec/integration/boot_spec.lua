@@ -430,6 +430,27 @@ describe("#kvm a machine that cannot start", function ()
     os.remove(path)
   end)
 
+  it("leaves its socket's place to whoever came there first, and is about to listen", function ()
+    local path, program, other = bed.scratch "socket", bed.scratch "vmm", nil
+    bed.write(program, ([[#!/bin/sh
+      while [ ! -e %s ]; do sleep 0.01; done
+      exec "$FIRECRACKER" "$@"]]):format(path))
+    assert(os.execute("chmod 755 " .. program))
+    finally(function () os.remove(program) end)
+    local err = fails(bed.config("idle", { log_level = "debug", log = function (event)
+      if event.event == "spawn" then
+        other = assert(io.popen(([[exec python3 -SEc 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind("%s")
+sys.stdin.read()']]):format(path), "w"))
+      end
+    end, vmm = { socket_path = path, binary = program, environment = { FIRECRACKER = os.getenv "FIRECRACKER" } } }))
+    assert.matches("FailedToBindSocket", err.stderr)
+    assert.equal("socket", core.files.look(path).type)
+    other:close()
+    os.remove(path)
+  end)
+
   it("takes no other VMM's API for its own, where two get one socket path at the same moment", function ()
     local go, program = bed.scratch "go", bed.scratch "vmm"
     bed.write(program, ('#!/bin/sh\nwhile [ ! -e %s ]; do sleep 0.01; done\nexec "$FIRECRACKER" "$@"'):format(go))

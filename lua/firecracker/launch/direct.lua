@@ -70,6 +70,20 @@ local function environment_list (environment)
   return list
 end
 
+-- Whether a socket is somebody's: its file stays when it is nobody's any more. Between bind and listen it refuses.
+-- @see proc(5), /proc/net/unix: those of this network namespace
+local function is_served (path)
+  if files.listens(path) then
+    return true
+  end
+  for line in io.lines "/proc/net/unix" do
+    if line:sub(-#path - 1) == " " .. path then
+      return true
+    end
+  end
+  return false
+end
+
 -- A stale socket would make the VMM exit; a foreign one would be taken for ours.
 local function prepare_socket (vm)
   local path = vm.config.vmm.socket_path
@@ -96,7 +110,7 @@ local function prepare_socket (vm)
   end
   vm.socket_path = path
   vm:defer("api socket", function ()
-    return files.listens(path) or files.unlink(path)   -- who came to serve it meanwhile keeps it
+    return is_served(path) or files.unlink(path)   -- who came to serve it meanwhile keeps it
   end, { path = path })
   return path:match "^(.*)/([^/]+)$"
 end
