@@ -238,15 +238,18 @@ describe("#kvm the VMM's log", function ()
       sh(("(for i in 1 2 3 4 5 6 7 8 9 10; do cat %s; done >%s; echo >%s.done) >/dev/null 2>&1 &"):format(path, vm.log_path, path))
       finally(function () os.remove(path .. ".done") end)
       collectgarbage()
-      local most = 0
+      local before, most = collectgarbage "count", 0
       while not core.files.look(path .. ".done") do
         fc.sleep(0.001)
         ticks = ticks + 1
-        most = math.max(most, collectgarbage "count")
+        if ticks % 4 == 1 then
+          collectgarbage()    -- what is in use; how much garbage there may be is the collector's matter
+          most = math.max(most, collectgarbage "count" - before)
+        end
         assert(vm:info())
       end
       bed.eventually(function () return got >= 200000 end, "the flood's lines", 30)
-      assert.is_true(most < 64 * 1024, most)
+      assert.is_true(most < 8 * 1024, most)    -- of 24 MB
       assert.is_true(ticks > 5)
     end)
   end)
