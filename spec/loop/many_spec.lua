@@ -189,7 +189,9 @@ describe("many.map", function ()
           loop.sleep(seconds)
           return { close = function () closed = closed + 1 end }
         end, { limit = 2 })
-        loop.sleep(0.04)
+        repeat
+          loop.sleep(0.001)
+        until begun == 4    -- the first two have ended
         task:cancel()
         assert.equal("cancelled", select(2, task:wait()).code)
         assert.same({ 2, 4, 4 }, { closed, begun, ended })
