@@ -430,13 +430,18 @@ describe("#kvm a machine that cannot start", function ()
     os.remove(path)
   end)
 
-  it("leaves its socket's place to whoever came there first, and is about to listen", function ()
-    local path, program, other = bed.scratch "socket", bed.scratch "vmm", nil
-    bed.write(program, ([[#!/bin/sh
+  -- `config.vmm` of a VMM that begins once a file is there.
+  local function waiting_for (file, socket_path)
+    local program = bed.write(bed.scratch "vmm", ([[#!/bin/sh
       while [ ! -e %s ]; do sleep 0.01; done
-      exec "$FIRECRACKER" "$@"]]):format(path))
+      exec "$FIRECRACKER" "$@"]]):format(file))
     assert(os.execute("chmod 755 " .. program))
     finally(function () os.remove(program) end)
+    return { socket_path = socket_path, binary = program, environment = { FIRECRACKER = os.getenv "FIRECRACKER" } }
+  end
+
+  it("leaves its socket's place to whoever came there first, and is about to listen", function ()
+    local path, other = bed.scratch "socket", nil
     local err = fails(bed.config("idle", { log_level = "debug", log = function (event)
       if event.event == "spawn" then
         other = assert(io.popen(([[exec python3 -SEc 'import socket, sys
@@ -444,7 +449,7 @@ s = socket.socket(socket.AF_UNIX)
 s.bind("%s")
 sys.stdin.read()']]):format(path), "w"))
       end
-    end, vmm = { socket_path = path, binary = program, environment = { FIRECRACKER = os.getenv "FIRECRACKER" } } }))
+    end, vmm = waiting_for(path, path) }))
     assert.matches("FailedToBindSocket", err.stderr)
     assert.equal("socket", core.files.look(path).type)
     other:close()
@@ -452,12 +457,9 @@ sys.stdin.read()']]):format(path), "w"))
   end)
 
   it("takes no other VMM's API for its own, where two get one socket path at the same moment", function ()
-    local go, program = bed.scratch "go", bed.scratch "vmm"
-    bed.write(program, ('#!/bin/sh\nwhile [ ! -e %s ]; do sleep 0.01; done\nexec "$FIRECRACKER" "$@"'):format(go))
-    assert(os.execute("chmod 755 " .. program))
-    finally(function () os.remove(program) end)
+    local go, path = bed.scratch "go", bed.scratch "socket"
+    local vmm = waiting_for(go, path)
     for _ = 1, 5 do
-      local path = bed.scratch "socket"
       local vms, errs, spawned = {}, {}, 0
       local function note (event)
         spawned = spawned + (event.event == "spawn" and 1 or 0)
@@ -470,8 +472,7 @@ sys.stdin.read()']]):format(path), "w"))
         for i = 1, 2 do
           tasks[i] = fc.spawn(function ()
             local err
-            vms[i], err = fc.boot(bed.config("idle", { log = note, log_level = "debug",
-              vmm = { socket_path = path, binary = program, environment = { FIRECRACKER = os.getenv "FIRECRACKER" } } }))
+            vms[i], err = fc.boot(bed.config("idle", { log = note, log_level = "debug", vmm = vmm }))
             errs[#errs + 1] = err
           end)
         end
