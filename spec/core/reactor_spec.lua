@@ -17,6 +17,7 @@ describe("the reactor", function ()
     return new
   end
 
+  setup(driver.settle)
   setup(function ()    -- makes descriptors that the reactor keeps: its timer's, its watches'
     reactor:pollfd()
     assert(core.watch.open("/", "proc")):close()
