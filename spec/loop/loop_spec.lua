@@ -730,5 +730,43 @@ describe("the loop", function ()
       assert.is_nil(loop:timeout())
       assert.is_true(task.done)
     end)
+
+    it("steps inside a task too, which goes on, as do the others: those before and those behind it", function ()
+      local order = {}
+      local function note (name)
+        for i = 1, 2 do
+          order[#order + 1] = name .. i
+          loop.sleep(0)
+        end
+      end
+      loop.run(function ()
+        loop.spawn(note, "before")
+        local stepping = loop.spawn(function ()
+          order[#order + 1] = "step"
+          assert.is_true(loop:step())
+          order[#order + 1] = "stepped"
+          loop.sleep(0.001)
+          order[#order + 1] = "slept"
+        end)
+        loop.spawn(note, "behind")
+        stepping:wait()
+      end)
+      assert.same({ "before1", "step", "behind1", "before2", "behind2", "stepped", "slept" }, order)
+    end)
+
+    it("steps inside a task that is cancelled meanwhile, which its next wait is told", function ()
+      local ended
+      loop.run(function ()
+        local stepping
+        stepping = loop.spawn(function ()
+          loop.spawn(function () stepping:cancel() end)
+          assert.is_true(loop:step())
+          assert.is_true(loop:step())
+          local ok, err = pcall(loop.sleep, 60)
+          ended = not ok and err.code
+        end)
+      end)
+      assert.equal("cancelled", ended)
+    end)
   end)
 end)

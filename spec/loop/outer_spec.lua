@@ -83,6 +83,30 @@ describe("#kvm requests inside another event loop", function ()
       assert.equal(4, late)
     end)
 
+    it("in a task of ours, whose others go on", function ()
+      local vms <close> = boot_all()
+      local done, ticks = 0, 0
+      fc.run(function ()
+        local ticker = fc.spawn(function ()
+          while done < CALLS do
+            fc.sleep(0.0001)
+            ticks = ticks + 1
+          end
+        end)
+        local controller = cqueues.new()
+        for i = 1, CALLS do
+          controller:wrap(function ()
+            ask(vms, i)
+            done = done + 1
+          end)
+        end
+        assert(controller:loop(30))
+        ticker:wait()
+      end)
+      assert.equal(CALLS, done)
+      assert.is_true(ticks > 0)
+    end)
+
     it("with tasks of ours inside", function ()
       local vms <close> = boot_all()
       local controller = cqueues.new()

@@ -4,7 +4,8 @@
 -- reactor.poll(ready): the same for what nothing tells of: looks every millisecond
 -- reactor.fired([seconds]): the keys that fire within that time (default: what has fired already), in order; of what this
 -- file's specs have made, not of what others dropped
--- reactor.settle(): moves the loop until the tasks that other files' specs left have ended, as those of what is closed do
+-- reactor.settle(): moves the loop until the tasks that other files' specs left have ended, as those of what is closed do,
+-- and their timers have run out
 -- reactor.seen[key]: whether it has fired in any of these
 -- reactor.steps(fn): how many steps are made while fn runs, whoever makes them
 
@@ -61,8 +62,9 @@ function reactor.fired (seconds)
 end
 
 function reactor.settle ()
-  local state, deadline = core.reactor():state(), core.now() + PATIENCE
-  while (next(state.tasks) or next(state.waits)) and core.now() < deadline do
+  local it, deadline = core.reactor(), core.now() + PATIENCE
+  local state = it:state()
+  while (next(state.tasks) or next(state.waits) or it:timeout()) and core.now() < deadline do
     loop.sleep(0.001)
   end
 end

@@ -50,13 +50,22 @@ local function traceback (raised)
   return errors.from(raised, debug.traceback(nil, 2))
 end
 
+-- Twice does no harm: Ctrl-C may come in between. A step within a turn (another loop's, run by a task) has gone further.
+local function take_off (at)
+  local self = queue[at]
+  if self then
+    self.queued = false
+    queue[at] = nil
+  end
+  queue.first = math.max(queue.first, at + 1)
+end
+
 -- What follows a task's turn, also when Ctrl-C raises on the main thread the moment the turn is over, or before it began:
 -- then the task gets another, which does it no harm.
 local turn_metatable = {
   __close = function (turn, raised)
     local self = turn.task
-    queue[turn.at] = nil
-    queue.first = turn.at + 1
+    take_off(turn.at)
     state.current = turn.before
     local status = coroutine.status(self.thread)
     if status == "normal" and not turn.over then   -- os.exit(code, true) in it: it never goes on
@@ -77,7 +86,7 @@ local turn_metatable = {
 
 local function resume (self, at)
   local turn <close> = setmetatable({ task = self, at = at, before = state.current }, turn_metatable)
-  self.queued = false
+  take_off(at)
   if not self.done then
     state.current = self
     local _, problem = coroutine.resume(self.thread)
@@ -88,7 +97,13 @@ end
 --- Resume what is queued now; what these queue is left for the next turn.
 function task.run_ready ()
   for at = queue.first, queue.last do
-    resume(queue[at], at)
+    local self = queue[at]
+    local status = self and coroutine.status(self.thread)
+    if status == "running" or status == "normal" then   -- it steps the loop itself; its next wait tells it of a cancel
+      take_off(at)
+    elseif self then
+      resume(self, at)
+    end
   end
 end
 
