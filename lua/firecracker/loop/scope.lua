@@ -71,7 +71,7 @@ local scope_metatable = {
 function scopes.run (fn, ...)
   local scope <close> = setmetatable({ live = 0 }, scope_metatable)
   local first = task.spawn(scope, context().deadline, fn, ...)
-  scope.task, first.awaited = first, true
+  scope.task, first.waiters = first, 1   -- we
   loop.without_deadline(await_scope, scope)   -- it bounds the tasks; a wait bounded by a past one would spin
   if first.err then
     error(first.err, 0)

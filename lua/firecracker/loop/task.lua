@@ -33,7 +33,7 @@ local function finish (self)
   local scope = self.scope
   scope.live = scope.live - 1
   local as_asked = self.cancelled and self.err and self.err.code == "cancelled"
-  if self.err and not self.awaited and not as_asked then
+  if self.err and self.waiters == 0 and not as_asked then
     if scope == state.root then
       warn("firecracker: a task failed: " .. tostring(self.err))
     else
@@ -114,7 +114,8 @@ end
 -- @param ... its arguments
 -- @treturn table task
 function task.spawn (scope, deadline, fn, ...)
-  local self = setmetatable({ scope = scope, deadline = deadline, shield = 0, where = errors.where(2) }, metatable)
+  local self = setmetatable({ scope = scope, deadline = deadline, shield = 0, waiters = 0,
+    where = errors.where(2) }, metatable)
   local arguments = table.pack(...)
   self.thread = coroutine.create(function ()
     local results = table.pack(xpcall(fn, traceback, table.unpack(arguments, 1, arguments.n)))
@@ -157,6 +158,9 @@ function task.park (self, wait, deadline)
   until wait.fired or now() >= deadline
 end
 
+-- Who gives up waiting has not learned how it ended.
+local waiter = { __close = function (mark) mark.task.waiters = mark.task.waiters - 1 end }
+
 --- Wait for a task's end.
 -- @tparam[opt] table options `timeout` in seconds
 -- @return[1] what its function returned
@@ -164,7 +168,8 @@ end
 -- @treturn[2] err what it raised, or code "timeout"
 function task.methods:wait (options)
   local deadline = loop.limit("wait", options)
-  self.awaited = true
+  self.waiters = self.waiters + 1
+  local _ <close> = setmetatable({ task = self }, waiter)
   if self.scope.failed then   -- a run may go on for months
     self.scope.failed[self] = nil
   end
