@@ -187,6 +187,15 @@ static int stream_line (lua_State *L) {
 }
 
 /***
+Keep no more than the limit again, as before a `read` or a `line` that waited for more; what is there stays.
+@function stream:give_up
+*/
+static int stream_give_up (lua_State *L) {
+  fc_stream_want(check_stream(L), 0);
+  return 0;
+}
+
+/***
 Look at the bytes that are there; they stay.
 @function stream:peek
 @treturn string
@@ -316,8 +325,9 @@ static int stream_close (lua_State *L) {
 int fc_open_stream (lua_State *L) {
   static const luaL_Reg methods[] = {
       {"key", stream_key},     {"acknowledged", stream_acknowledged}, {"read", stream_read}, {"line", stream_line},
-      {"batch", stream_batch}, {"peek", stream_peek}, {"fill", stream_fill}, {"send", stream_send},
-      {"room", stream_room},   {"fd", stream_fd}, {"finish", stream_finish}, {"close", stream_close}, {NULL, NULL}};
+      {"batch", stream_batch}, {"give_up", stream_give_up}, {"peek", stream_peek}, {"fill", stream_fill},
+      {"send", stream_send},   {"room", stream_room}, {"fd", stream_fd}, {"finish", stream_finish},
+      {"close", stream_close}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", stream_close}, {"__close", stream_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", stream_open}, {"dial", stream_dial}, {NULL, NULL}};
   fc_new_metatable(L, STREAM_BOX, methods, metamethods);

@@ -87,6 +87,40 @@ describe("a stream", function ()
     end)
   end)
 
+  for what, give_up in pairs {
+    ["a line in time"] = function (a) return a:read("l", { timeout = 0.005 }) end,
+    ["all in time"] = function (a) return a:read("a", { timeout = 0.005 }) end,
+    ["so many bytes in time"] = function (a) return a:read(100000, { timeout = 0.005 }) end,
+    ["all, and was cancelled"] = function (a)
+      return fc.run(function ()
+        local reader = fc.spawn(a.read, a, "a")
+        fc.sleep(0)
+        reader:cancel()
+        return reader:wait()
+      end)
+    end,
+  } do
+    it("holds the other end up again when who waited did not get " .. what, function ()
+      with_pair(function (a, b)
+        assert.is_nil(give_up(a))
+        b:write(("x"):rep(1 << 20), { timeout = 0.01 })
+        fc.sleep(0.01)
+        assert.equal(4096, #a.raw:peek())
+      end, 4096)
+    end)
+  end
+
+  it("gives the one who waits what he wants, though another gave up", function ()
+    with_run(function (a, b)
+      local text = ("x"):rep(100000)
+      local reader = fc.spawn(a.read, a, #text)
+      b:write(text:sub(1, 50000))
+      assert.equal("timeout", select(2, a:read("l", { timeout = 0.005 })).code)
+      b:write(text:sub(50001))
+      assert.equal(text, reader:wait { timeout = 10 })
+    end, 4096)
+  end)
+
   it("gives a megabyte line, and refuses one that does not end", function ()
     with_run(function (a, b)
       local long = ("x"):rep(1 << 20)

@@ -11,8 +11,13 @@
 
 enum { READ_SIZE = 4096, READ_SIZE_MAX = 256 * 1024, READS_AT_ONCE = 16, KEPT_MEMORY = 1024 * 1024, ROOM = 416 * 1024 };
 
+/* How many bytes are kept now at most. */
+static size_t kept (const fc_stream *s) {
+  return s->want > s->limit ? s->want : s->limit;
+}
+
 static bool is_full (const fc_stream *s) {
-  return !s->ring && s->buffer.length >= (s->want > s->limit ? s->want : s->limit);
+  return !s->ring && s->buffer.length >= kept(s);
 }
 
 static void stream_ready (fc_source *source, uint32_t events);
@@ -56,7 +61,7 @@ static void keep_freed_memory (void) {
 static bool read_once (fc_stream *s) {
   size_t room = s->chunk;
   if (!s->ring) {
-    size_t left = (s->want > s->limit ? s->want : s->limit) - s->buffer.length;
+    size_t left = kept(s) - s->buffer.length;
     room = left < room ? left : room;
   }
   char *to = fc_buffer_reserve(&s->buffer, room);
@@ -73,8 +78,8 @@ static bool read_once (fc_stream *s) {
     return false;
   }
   fc_buffer_commit(&s->buffer, (size_t)n);
-  if (s->ring && s->buffer.length > s->limit) {
-    size_t over = s->buffer.length - s->limit;
+  if (s->ring && s->buffer.length > kept(s)) {
+    size_t over = s->buffer.length - kept(s);
     s->dropped += over;
     s->scanned = s->scanned > over ? s->scanned - over : 0;
     fc_buffer_take(&s->buffer, over);

@@ -30,6 +30,26 @@ local function fail (self, code, message, ...)
   return nil, errors.new { code = code, message = ("%s: %s"):format(self.what, message:format(...)) }
 end
 
+-- Who waits in vain wants no more than the limit any longer: else the other end would fill the memory. Another who waits
+-- says anew what he wants.
+local function give_up (self)
+  if self.raw then
+    self.raw:give_up()
+    loop.fire(self.raw:key())
+  end
+end
+
+local waiting = { __close = function (guard, raised)
+  if raised then
+    give_up(guard.stream)
+  end
+end }
+
+local function park (self, deadline, key)
+  local guard <close> = self.guard
+  return loop.park(deadline, key)
+end
+
 -- What `take(raw, …)` takes, once it is there; nil at the end, nil and err otherwise.
 local function await (self, deadline, take, ...)
   while true do
@@ -46,7 +66,10 @@ local function await (self, deadline, take, ...)
       return nil, errors.context(err, self.what)
     elseif got ~= false then
       return got
-    elseif not loop.park(deadline, raw:key()) and core.now() >= deadline then
+    end
+    self.guard = self.guard or setmetatable({ stream = self }, waiting)
+    if not park(self, deadline, raw:key()) and core.now() >= deadline then
+      give_up(self)
       return fail(self, "timeout", "nothing came in time")
     end
   end
