@@ -236,6 +236,28 @@ describe("#kvm the end of a machine", function ()
     assert(os.execute("rm -r " .. leaks.run_dir .. "/*"))
   end)
 
+  it("leaves nothing when it is dropped, and the program ends before anything else moves #root", function ()
+    local script = bed.write(bed.scratch "end.lua", ([[
+      local fc, bed = require "firecracker", require "spec.support.bed"
+      fc.boot(bed.config(arg[1], { run_dir = %q, network_interfaces = { { iface_id = "net1", tap = true } },
+                                   console = "pty", metrics = {} }))
+      if arg[1] == "hello" then
+        os.execute "sleep 0.2"   -- it ends by itself
+      end
+      for _ = 1, tonumber(arg[2]) do
+        collectgarbage()
+      end
+    ]]):format(leaks.run_dir))
+    finally(function () os.remove(script) end)
+    for _, guest in ipairs { "idle", "hello" } do
+      for collections = 0, 3 do
+        sh(("lua5.4 %s %s %d"):format(script, guest, collections))
+        assert.same({}, core.files.list(leaks.run_dir))
+        assert.equal("", sh "ls /sys/class/net | grep ^fc || :")
+      end
+    end
+  end)
+
   it("is not waited for by the collector: tasks clean up after it, and no other moves before", function ()
     fc.run(function ()
       local moved, pids = 0, {}

@@ -214,24 +214,32 @@ function methods:close ()
   return true
 end
 
+-- A task closes it. Where the state closes before that has ended, the finalizer, set anew, comes once more, and first of all.
+local function close_later (self)
+  self.dropped = loop.background(self.close, self)
+  setmetatable(self, getmetatable(self))
+end
+
 --- The finalizer of machines. Nothing waits in it. A dropped machine is killed now, and a task cleans up after it when
--- the loop moves. When the whole state closes, the process's handle is gone already (its own finalizer has killed the
--- VMM): what needs no waiting is undone here. In a child that the host program forked, the machine is the parent's.
+-- the loop moves, at the latest when the state closes. One that is dropped only then has lost its process's handle already
+-- (whose own finalizer has killed the VMM): what needs no waiting is undone here. In a child that the host program forked,
+-- the machine is the parent's.
 function ending.collect (self)
   if self.closed or #self.undo == 0 or not self.process or not core.reactor():ours() then
     return
+  elseif self.dropped then
+    return self.dropped.done or self:close()
   end
   local open, ended = pcall(self.process.poll, self.process)
   if ended and open then
-    loop.background(self.close, self)
-    return
+    return close_later(self)
   end
   local kill = self.config.when_dropped == "kill"
   warn(("firecracker: machine %s was dropped while it ran; it %s. Close machines."):format(self.id,
     kill and "is killed" or "goes on"))
   if kill and open then
     self.process:signal "KILL"
-    loop.background(self.close, self)
+    close_later(self)
   elseif kill then
     self.undo:unwind(0, self)
   end

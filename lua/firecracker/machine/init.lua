@@ -134,7 +134,7 @@ end
 
 -- What a start or a restore asks for while it is absent; any other name may be a verb, and few programs use one.
 local FIELDS <const> = {
-  closed = true, failed = true, starting = true, given_up = true, settling = true, undo_errors = true,
+  closed = true, dropped = true, failed = true, starting = true, given_up = true, settling = true, undo_errors = true,
   process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
   vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
   taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
