@@ -115,6 +115,45 @@ describe("#kvm the end of a machine", function ()
     end)
   end)
 
+  for what, more in pairs {
+    console = function (take) return { console = take } end,
+    log = function (take) return { logger = { level = "Debug", to = take } } end,
+    metrics = function (take) return { metrics = { to = take } } end,
+  } do
+    it("comes from the function that takes its " .. what .. ": in time, with nothing left undone", function ()
+      for _, case in ipairs { "alone", "waiting", "starting" } do
+        fc.run(function ()
+          local vm, outcome
+          local flow = fc.flow "boot"
+          if case == "starting" then
+            flow:append("fcinit", fc.handler("late", function () fc.sleep(0.2) return true end))
+          end
+          vm = assert(fc.new(bed.config("tick", more(function ()
+            if vm and not outcome and (case == "starting" or vm.state == "running") then
+              outcome = true
+              outcome = vm:stop { shutdown = 0 }
+            end
+          end)), flow))
+          local ok, err = vm:start()
+          assert.equal(case ~= "starting", ok ~= nil, err)
+          if ok then
+            vm:flush_metrics()   -- of which its log tells, too
+          end
+          if case == "waiting" then
+            assert.is_nil(vm:wait().undo_errors)
+          end
+          bed.eventually(function () return type(outcome) == "table" end, "the outcome")
+          assert.same({ "term", 15 }, { outcome.by, outcome.signal })
+          assert.is_nil(vm.undo_errors)
+          for _, reader in pairs(vm.readers or {}) do
+            assert.is_nil(reader.sinks.given_up)
+          end
+          assert(vm:close())
+        end)
+      end
+    end)
+  end
+
   it("is nothing before the start", function ()
     local vm = assert(fc.new(bed.config "idle"))
     assert.same({ by = "nothing" }, vm:stop())

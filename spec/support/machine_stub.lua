@@ -1,4 +1,5 @@
 --- As much of a machine as a flow needs: an undo stack, a config, and what was told to `emit`.
+local loop = require "firecracker.loop"
 local undo = require "firecracker.undo"
 
 return function (config)
@@ -10,6 +11,10 @@ return function (config)
 
   function vm:emit (event)
     self.events[#self.events + 1] = event
+  end
+
+  function vm:serve (...)
+    return loop.background(...)
   end
 
   -- Push an entry that notes its name when it runs.

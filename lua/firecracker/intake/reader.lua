@@ -149,7 +149,7 @@ function reader.start (vm, section, path_field, fd)
   }, reader)
   vm.readers = vm.readers or {}
   vm.readers[section] = self
-  self.worker = loop.background(work, self)
+  self.worker = vm:serve(work, self)
   loop.background(pump, self)
   vm:defer(section .. " reader", function () self:close() end)
   return true

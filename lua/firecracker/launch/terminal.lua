@@ -60,13 +60,18 @@ function terminal.open (vm, sink)
     return nil, err
   end
   vm.terminal, vm.terminal_stream = stream, nil
-  local task = sink and loop.background(pump, events.teller(vm.config, vm.id), stream, sink)
+  local task = sink and vm:serve(pump, events.teller(vm.config, vm.id), stream, sink)
   vm:defer("console", function ()
     slave:close()   -- a VMM that never started left it open
     if not task then
       return drain(stream)
     end
-    local _, problem = task:wait { timeout = LAST_BYTES }
+    local problem
+    if loop.context() == task then   -- the sink itself ends the machine: it gets the rest behind that
+      stream:fill()
+    else
+      problem = select(2, task:wait { timeout = LAST_BYTES })
+    end
     stream:finish()
     return problem == nil, problem
   end)

@@ -138,7 +138,7 @@ local FIELDS <const> = {
   process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
   vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
   taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
-  attachments = true, manifest = true, vmm_release = true,
+  attachments = true, manifest = true, vmm_release = true, servants = true,
 }
 
 function metatable.__index (self, key)
