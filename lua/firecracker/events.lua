@@ -13,11 +13,13 @@
 -- - `signal` (debug): `signal` was forwarded
 -- - `console`, `logger`, `metrics` (error): a function or file of the user's failed, `err`; (warn) it is slow, `dropped` lines
 --
--- `config.log_level` says down to which level. Who tells needs no machine: a task that outlives its machine's last
+-- `config.log_level` says down to which level. A log function that raises fails the step of a start that it is told of; at any
+-- other time it fails alone, which is a warning of Lua's: a machine goes on, and ends as it should. Who tells needs no machine: a task that outlives its machine's last
 -- reference must not hold it.
 -- @module firecracker.events
 
 local core = require "firecracker.core"
+local errors = require "firecracker.errors"
 
 local events = {}
 
@@ -35,6 +37,21 @@ function events.teller (config, id)
       event.id, event.time = id, core.now()
       log(event)
     end
+  end
+end
+
+--- Make one that does not raise, whatever the log function does; but for a cancel and Ctrl-C.
+-- @tparam function tell of @{teller}
+-- @treturn function the same; returns whether the log function has not failed
+function events.unfailing (tell)
+  return function (event)
+    local ok, problem = errors.pcall(tell, event)
+    if not ok and errors.is_stop(problem) then
+      error(problem, 0)
+    elseif not ok then
+      warn("firecracker: config.log failed: " .. tostring(problem))
+    end
+    return ok
   end
 end
 

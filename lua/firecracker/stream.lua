@@ -46,7 +46,7 @@ local waiting = { __close = function (guard, raised)
 end }
 
 local function park (self, deadline, key)
-  local guard <close> = self.guard
+  local _ <close> = self.guard
   return loop.park(deadline, key)
 end
 

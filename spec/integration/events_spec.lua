@@ -111,4 +111,55 @@ describe("#kvm config.log", function ()
     assert.equal("fail", steps[#steps].phase)
     assert.matches("no$", steps[#steps].err.message)
   end)
+
+  it("that raises fails the start that it is told of, and nothing else: the machine goes on, and ends as it should", function ()
+    local out, status = host("", ([[
+      warn "@on"
+      local fc, bed = require "firecracker", require "spec.support.bed"
+      local broken, fallen = true, {}
+      local function fall (what)
+        return function ()
+          fallen[what] = broken
+          assert(not broken, "no more")
+        end
+      end
+      local function boot (guest)
+        return fc.boot(bed.config(guest, { run_dir = %q, log_level = "trace",
+          log = function (event) if broken then error("disk full at " .. event.event) end end,
+          console = fall "console", logger = { level = "Debug", to = fall "logger" } }))
+      end
+      local vm, err = boot "tick"
+      assert(vm == nil and err.message:find "disk full at step", err)
+      broken = false
+      vm = assert(boot "tick")
+      broken = true
+      for _ = 1, 10 do
+        assert(vm:info())
+      end
+      assert(vm:pause() and vm:resume())
+      bed.eventually(function () return fallen.console and fallen.logger end, "both")
+      local outcome = assert(vm:stop { shutdown = 0 })
+      assert(outcome.by == "term" and not outcome.undo_errors)
+      assert(tostring(vm.readers.logger.worker) == "<task done>")
+      assert(vm:close())
+      broken = false
+      vm = assert(boot "hello")
+      broken = true
+      assert(not vm:wait().undo_errors)
+      broken = false
+      vm = assert(boot "idle")
+      broken = true
+      do
+        local closing <close> = vm
+      end
+      assert(vm.state == "closed")
+    ]]):format(leaks.run_dir))
+    assert.equal(0, status, out)
+    for line in out:gmatch "[^\n]+" do
+      assert.matches("^Lua warning: firecracker: config%.log failed: .*disk full at %l+", line)
+    end
+    for _, kind in ipairs { "request", "exit", "undo", "log", "console", "logger" } do
+      assert.matches("disk full at " .. kind, out)
+    end
+  end)
 end)

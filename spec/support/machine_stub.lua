@@ -13,7 +13,7 @@ return function (config)
     self.events[#self.events + 1] = event
   end
 
-  function vm:serve (...)
+  function vm.serve (_, ...)
     return loop.background(...)
   end
 

@@ -11,7 +11,6 @@ local paths = require "firecracker.machine.paths"
 local payload = require "firecracker.api.payload"
 
 local by_file = lazy "firecracker.launch.by_file"
-local events = lazy "firecracker.events"
 local extras = lazy "firecracker.handlers.extras"
 local intake = lazy "firecracker.intake"
 local release = lazy "firecracker.release"
@@ -124,7 +123,7 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
   local api
   api, err = new_client(vm, {
     timeout = vm.config.timeouts.request,
-    log = vm.config.log and events.teller(vm.config, vm.id),
+    log = vm.config.log and function (event) vm:emit(event) end,
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
     hangs = function () return vm:hangs() end,

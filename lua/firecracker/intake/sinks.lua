@@ -29,8 +29,8 @@ function sinks:announce (record)
   if not self.bodies and message:find("^The API server received a ") then
     message = message:gsub(" with body .*$", "")
   end
-  local ok = pcall(self.tell, { event = "log", level = record.level or "info", message = message, stamp = record.time,
-                                thread = record.thread, module = record.module, file = record.file, line = record.line })
+  local ok = self.tell { event = "log", level = record.level or "info", message = message, stamp = record.time,
+                         thread = record.thread, module = record.module, file = record.file, line = record.line }
   self.announces = self.announces and ok
 end
 
@@ -108,7 +108,7 @@ end
 function sinks.new (vm, section, path_field)
   local config = vm.config[section]
   local self = setmetatable({
-    section = section, tell = events.teller(vm.config, vm.id), files = {},
+    section = section, tell = events.unfailing(events.teller(vm.config, vm.id)), files = {},
     names = { to = "to", to_file = "to", tee = path_field },
     bodies = vm.config.log_level == "trace",
   }, sinks)

@@ -169,9 +169,14 @@ end
 -- @function vm:emit
 -- @tparam table event `event` and what fits; `id`, `time` and `level` are filled
 function methods:emit (event)
-  if not self.quiet then
-    events.teller(self.config, self.id)(event)
+  if self.quiet then
+    return
   end
+  local tell = events.teller(self.config, self.id)
+  if self.starting ~= loop.context() or event.event == "exit" then   -- who learns of the end cleans up next
+    tell = events.unfailing(tell)
+  end
+  tell(event)
 end
 
 --- Remember how to take back what was just acquired. Unwinding runs these in reverse, each once.
