@@ -204,8 +204,9 @@ function listener:close ()
   self.raw = nil
   local key = raw:key()
   raw:close()
-  if self.machine then
-    self.machine.listeners[self] = nil
+  local siblings = self.machine and self.machine.listeners
+  if siblings then
+    siblings[self] = nil
   end
   if not core.reactor():ours() then   -- forked: the name is the parent's
     return true
@@ -252,9 +253,13 @@ function methods:dial (port, options)
 end
 
 local function close_all (self)
-  local ok, err = true, nil
-  for each in pairs(self.listeners) do
-    ok, err = each:close()
+  local listeners, ok, err = self.listeners, true, nil
+  self.listeners = nil   -- a step may be tried again: its listener is deferred anew
+  for each in pairs(listeners) do
+    local closed, problem = each:close()
+    if not closed then
+      ok, err = nil, err or problem
+    end
   end
   return ok, err
 end

@@ -74,6 +74,21 @@ describe("#kvm a machine's vsock", function ()
     end
   end)
 
+  it("is listened at by a step that is tried again: each listener goes with what was made beside it", function ()
+    local vm = assert(fc.new(config()))
+    local listeners = {}
+    local step = fc.handler("spec.Listens", function ()
+      listeners[#listeners + 1] = assert(vm:listen(7000))
+      return #listeners > 1 or nil, "not yet"
+    end)
+    assert.is_nil((step(vm)))
+    assert.equal("closed", select(2, listeners[1]:accept()).code)
+    assert(step(vm))
+    assert.is_true(core.files.listens(listeners[2].path))
+    assert(vm:close())
+    assert.is_nil((core.files.look(listeners[2].path)))
+  end)
+
   it("refuses a path that with the port behind it is too long for the VMM", function ()
     local at = bed.scratch "vsock"
     local vm = fc.new(bed.config("idle", { vsock = { guest_cid = 3, uds_path = at .. ("x"):rep(107 - #at) } }))
