@@ -138,7 +138,7 @@ local FIELDS <const> = {
   process = true, exit = true, api = true, directory = true, has_directory = true, netns = true, socket_path = true,
   vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
   taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
-  attachments = true, manifest = true, vmm_release = true, servants = true,
+  attachments = true, manifest = true, vmm_release = true, servants = true, listeners = true,
 }
 
 function metatable.__index (self, key)
@@ -247,11 +247,11 @@ function methods:start (options)
 end
 
 -- The VMM takes it twice as well, and has the word on the state: who gave up waiting for a change knows less.
-local function change_state (self, verb, from, to, value)
+local function change_state (self, verb, from, to, value, options)
   if self.state ~= from and self.state ~= to then
     return process.refuse(self, verb, from)
   end
-  local ok, err = self.api:patch_vm { state = value }
+  local ok, err = self.api:patch_vm({ state = value }, options)
   if ok then
     self.phase = to
   end
@@ -260,20 +260,22 @@ end
 
 --- Stop the vCPUs.
 -- @function vm:pause
+-- @tparam[opt] table options `timeout` in seconds
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err
-function methods:pause ()
-  return change_state(self, "pause", "running", "paused", "Paused")
+function methods:pause (options)
+  return change_state(self, "pause", "running", "paused", "Paused", loop.options("pause", options))
 end
 
 --- Let the vCPUs go on.
 -- @function vm:resume
+-- @tparam[opt] table options `timeout` in seconds
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err
-function methods:resume ()
-  return change_state(self, "resume", "paused", "running", "Resumed")
+function methods:resume (options)
+  return change_state(self, "resume", "paused", "running", "Resumed", loop.options("resume", options))
 end
 
 --- Tell a machine from other values; one of another copy of this library is one.
