@@ -55,6 +55,9 @@ function methods:close ()
     return
   end
   self.closed = true
+  if self.entry then
+    self.undo:undo(self.entry)   -- a machine's life may see many
+  end
   for _, channel in ipairs(self.channels) do
     deliver(channel)
     channel.handles[self] = nil
@@ -142,7 +145,7 @@ function signals.forward (vm, list, tell)
     end
   end
   loop.background(await_end, self)
-  vm:defer("signals", function () self:close() end)
+  self.undo, self.entry = vm.undo, vm:defer("signals", function () self:close() end)
   return self
 end
 

@@ -41,6 +41,17 @@ describe("#kvm signals of this process", function ()
     end
   end)
 
+  it("leave nothing with the machine when they are forwarded no more", function ()
+    local vm <close> = assert(fc.boot(bed.config "idle"))
+    local entries = #vm.undo
+    for _ = 1, 3 do
+      local _ <close> = assert(fc.forward_signals(vm, { "USR1" }))
+      assert.equal(entries + 1, #vm.undo)
+      assert.not_same(before, dispositions())
+    end
+    assert.equal(entries, #vm.undo)
+  end)
+
   it("let go of what they hold back when the VMM ends and nobody waits for it", function ()
     fc.run(function ()
       local vm <close> = assert(fc.boot(bed.config "idle"))
