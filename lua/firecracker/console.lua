@@ -71,21 +71,23 @@ end
 function methods:expect (pattern, options)
   check_readable(self)
   options = loop.options("expect", options)
-  if type(pattern) ~= "string" or not pcall(string.find, "", pattern) and not options.plain then
-    usage(2, "expect: pattern expected, got %s", type(pattern) == "string" and ("'%s'"):format(pattern) or type(pattern))
+  if type(pattern) ~= "string" then
+    usage(2, "expect: pattern expected, got %s", type(pattern))
   end
   local deadline = loop.deadline(options.timeout)
   while self.raw do
     local text, ended = self.raw:peek()
-    local found = table.pack(text:find(pattern, 1, options.plain))
-    if found[1] then
-      if found[2] > 0 then
-        self.raw:read(-found[2])
+    local found = table.pack(pcall(string.find, text, pattern, 1, options.plain))
+    if not found[1] then
+      usage(2, "expect: pattern expected, got '%s': %s", pattern, found[2])
+    elseif found[2] then
+      if found[3] > 0 then
+        self.raw:read(-found[3])
       end
-      if found.n == 2 then
-        return text:sub(found[1], found[2])
+      if found.n == 3 then
+        return text:sub(found[2], found[3])
       end
-      return table.unpack(found, 3, found.n)
+      return table.unpack(found, 4, found.n)
     elseif ended then
       return unexpected(self, "closed", text, pattern)
     elseif not loop.park(deadline, self.raw:key()) and core.now() >= deadline then

@@ -138,6 +138,9 @@ describe("#kvm a console", function ()
       assert.matches(message, err.message)
       assert.matches("console_spec.lua:%d+$", err.where)
     end
+    console:write "hello\n"
+    assert.error_matches(function () console:expect("hel[", { timeout = 10 }) end,
+      "expect: pattern expected, got 'hel%[': malformed pattern")
     assert.error_matches(function () fc.new { console = "tty" } end, "'null', 'inherit', 'pty', a path with a slash or a function expected")
     assert.is_truthy(vm.pid)
   end)
