@@ -14,8 +14,8 @@
 -- - `console`, `logger`, `metrics` (error): a function or file of the user's failed, `err`; (warn) it is slow, `dropped` lines
 --
 -- `config.log_level` says down to which level. A log function that raises fails the step of a start that it is told of; at any
--- other time it fails alone, which is a warning of Lua's: a machine goes on, and ends as it should. Who tells needs no machine: a task that outlives its machine's last
--- reference must not hold it.
+-- other time it fails alone, which is a warning of Lua's: a machine goes on, and ends as it should.
+-- Who tells needs no machine: a task that outlives its machine's last reference must not hold it.
 -- @module firecracker.events
 
 local core = require "firecracker.core"

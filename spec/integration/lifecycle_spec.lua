@@ -154,6 +154,16 @@ describe("#kvm the end of a machine", function ()
     end)
   end
 
+  it("is refused by a shutdown that cannot ask: its API client was closed", function ()
+    local vm <close> = assert(fc.boot(bed.config "idle"))
+    vm.api:close()
+    local ok, err = vm:shutdown()
+    assert.is_nil(ok)
+    assert.same({ "closed", "the API client is closed" }, { err.code, err.message })
+    assert.equal("term", assert(vm:shutdown { stop = true }).by)
+    assert.equal("exited", vm.state)
+  end)
+
   it("is nothing before the start", function ()
     local vm = assert(fc.new(bed.config "idle"))
     assert.same({ by = "nothing" }, vm:stop())

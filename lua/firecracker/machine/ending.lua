@@ -99,7 +99,7 @@ end
 
 -- Ask the guest to shut down; true when it was asked.
 local function ask_guest (self, deadline)
-  if self.phase ~= "running" or not self.api or self.api.closed then
+  if self.phase ~= "running" or not self.api then
     return false
   end
   return self.api:put_actions({ action_type = "SendCtrlAltDel" }, { timeout = deadline - core.now() })
