@@ -278,6 +278,9 @@ local ENTRIES <const> = {
       assert(line == "a", err)
       local lines = {}
       assert(stream:batch(lines) == 1 and lines[1] == "b")
+      line = stream:line(3000)
+      assert(line == false, select(2, stream:line()))   -- else it has ended
+      stream:give_up()
       assert(stream:peek() == long and stream:fd())
       assert(stream:read())
     end
