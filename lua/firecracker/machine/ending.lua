@@ -19,19 +19,6 @@ local function is_taken (self)
   return self.settling or self.starting and self.starting ~= loop.context()
 end
 
---- Start a task that hands what the VMM says to a function of the user's, for launchers and readers. Whoever unwinds the
--- machine waits for its end; so where that function ends the machine, the task waits for nobody who does so already.
--- @function vm:serve
--- @tparam function fn
--- @param ... its arguments
--- @treturn table task
-function methods:serve (fn, ...)
-  local task = loop.background(fn, ...)
-  self.servants = self.servants or {}
-  self.servants[task] = true
-  return task
-end
-
 -- Unwind what there is, once nobody else is at it; false when the deadline came first.
 local function settle (self, deadline)
   while is_taken(self) do

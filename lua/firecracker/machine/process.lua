@@ -128,6 +128,19 @@ function process.methods:own_process (child, argv)
   self:emit { event = "spawn", level = "debug", pid = child:pid(), argv = argv }
 end
 
+--- Start a task that hands what the VMM says to a function of the user's, for launchers and readers. Whoever unwinds the
+-- machine waits for its end; so where that function ends the machine, the task waits for nobody who does so already.
+-- @function vm:serve
+-- @tparam function fn
+-- @param ... its arguments
+-- @treturn table task
+function process.methods:serve (fn, ...)
+  local task = loop.background(fn, ...)
+  self.servants = self.servants or {}
+  self.servants[task] = true
+  return task
+end
+
 --- Hand signals of this process on to the VMM, see `fc.forward_signals`.
 -- @function vm:forward_signals
 -- @tparam[opt] {string,...} list
