@@ -334,9 +334,12 @@ describe("intake", function ()
     assert.equal("machine vm1: its metrics go to who reads /f", why { fifo = "/f" })
     assert.matches("run fcinit.CreateLogFilesHandler$", why {})
     for message, options in pairs {
-      ["metrics: options.flush: boolean expected, got string"] = { flush = "no" },
-      ["metrics: options.flsh: unknown key, got boolean"] = { flsh = true },
-      ["metrics: options.format: 'prometheus' expected, got 'json'"] = { format = "json" },
+      ["metrics: flush: boolean expected, got 'no'"] = { flush = "no" },
+      ["metrics: flsh: unknown key (did you mean 'flush'?)"] = { flsh = true },
+      ["metrics: labels: table expected, got 5"] = { labels = 5 },
+      ["metrics: timeout: seconds expected, got '1'"] = { timeout = "1" },
+      ["metrics: format: 'prometheus' expected, got 'json'"] = { format = "json" },
+      ["metrics: format: 'prometheus' expected, got 5"] = { format = 5 },
     } do
       local ok, err = pcall(intake.metrics, {}, options)
       assert.is_false(ok)

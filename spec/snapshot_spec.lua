@@ -76,6 +76,14 @@ describe("a manifest", function ()
       end
       pretend(dir, described)
       assert(fc.snapshot.check(dir .. "/state", { hashes = true }))
+      local large = { path = dir .. "/large", size = 1 << 30, sha256 = described.state.sha256 }
+      sh(("truncate -s %d %s"):format(large.size, large.path))
+      local state = described.state
+      described.state = large
+      pretend(dir, described)
+      assert.equal("timeout", refused("DIR/large: hashing did not end in time", { hashes = true, timeout = 0.01 }).code)
+      described.state = state
+      pretend(dir, described)
       bed.write(dir .. "/memory", ("n"):rep(8192))
       assert(fc.snapshot.check(dir .. "/state"))
       assert.equal("snapshot",
@@ -389,7 +397,8 @@ describe("vm:snapshot", function ()
   it("is refused where it is misspelt", function ()
     local vm = assert(fc.new {})
     for _, case in ipairs {
-      { nil, "snapshot: table expected, got nil" },
+      { nil, "snapshot: snapshot_path: path expected, got nil" },
+      { 5, "snapshot: table of options expected, got number" },
       { {}, "snapshot: snapshot_path: path expected, got nil" },
       { { snapshot_path = "a" }, "snapshot: mem_file_path: path expected, got nil" },
       { { snapshot_path = "a/", mem_file_path = "b" }, "snapshot: snapshot_path: path expected, got 'a/'" },
@@ -399,7 +408,8 @@ describe("vm:snapshot", function ()
         "snapshot: snapshot_type: one of 'Full', 'Diff' expected, got 'diff'" },
       { { snapshot_path = "a", mem_file_path = "b", snapshottype = "Diff" },
         "snapshot: snapshottype: unknown key (did you mean 'snapshot_type'?)" },
-      { { snapshot_path = "a", mem_file_path = "b", hashes = 1 }, "snapshot: hashes: boolean expected, got number" },
+      { { snapshot_path = "a", mem_file_path = "b", hashes = 1 }, "snapshot: hashes: boolean expected, got 1" },
+      { { snapshot_path = "a", mem_file_path = "b", timeout = "1" }, "snapshot: timeout: seconds expected, got '1'" },
     } do
       local ok, err = pcall(vm.snapshot, vm, case[1])
       assert.is_false(ok)
@@ -482,9 +492,15 @@ describe("rebase", function ()
       refused("are one file", base, base, { in_place = true })
       refused("12288 bytes", base, diff, { in_place = true })
       assert.has_error(function () fc.snapshot.rebase(base) end)
-      local ok, err = pcall(fc.snapshot.rebase, base, diff, { inplace = true })
-      assert.is_false(ok)
-      assert.equal("snapshot.rebase: inplace: unknown key (did you mean 'in_place'?)", err.message)
+      for message, options in pairs {
+        ["inplace: unknown key (did you mean 'in_place'?)"] = { inplace = true },
+        ["timeout: unknown key"] = { timeout = 1 },    -- it does not wait
+        ["in_place: boolean expected, got 'yes'"] = { in_place = "yes" },
+      } do
+        local ok, err = pcall(fc.snapshot.rebase, base, diff, options)
+        assert.is_false(ok)
+        assert.equal("snapshot.rebase: " .. message, err.message)
+      end
     end)
   end)
 

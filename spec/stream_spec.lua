@@ -271,6 +271,8 @@ describe("a stream", function ()
         assert.matches("stream_spec.lua:%d+$", err.where)
       end
       assert.error_matches(function () a:read("l", 5) end, "read: table of options expected, got number")
+      assert.error_matches(function () a:read { timeot = 1 } end, "read: timeot: unknown key")
+      assert.error_matches(function () a:write("x", { timeot = 1 }) end, "write: timeot: unknown key")
     end)
   end)
 end)

@@ -62,6 +62,7 @@ describe("the verbs of a machine on release 1.16", function ()
     local vm, _ <close>, sent = running { release = "1.16.1" }
     local dir <const> = "/absent"
     local options, seconds = ": table of options expected, got number", ": seconds expected, got '1'"
+    local unknown = ": timeot: unknown key (did you mean 'timeout'?)"
     for message, call in pairs {
       ["wait" .. options] = function () vm:wait(3) end,
       ["wait: timeout" .. seconds] = function () vm:wait { timeout = "1" } end,
@@ -88,6 +89,21 @@ describe("the verbs of a machine on release 1.16", function ()
       ["snapshot.check" .. options] = function () fc.snapshot.check(dir, 5) end,
       ["snapshot.rebase: table of options expected, got string"] = function () fc.snapshot.rebase(dir, dir, "x") end,
       ["sleep: seconds expected, got '1'"] = function () fc.sleep "1" end,
+      ["wait" .. unknown] = function () vm:wait { timeot = 0.5 } end,
+      ["wait: 1: unknown key"] = function () vm:wait { 0.5 } end,
+      ["start" .. unknown] = function () assert(fc.new()):start { timeot = 5 } end,
+      ["stop: shutdwn: unknown key (did you mean 'shutdown'?)"] = function () vm:stop { shutdwn = 0 } end,
+      ["shutdown: stpo: unknown key (did you mean 'stop'?)"] = function () vm:shutdown { stpo = true } end,
+      ["shutdown: stop: boolean expected, got 1"] = function () vm:shutdown { stop = 1 } end,
+      ["dial" .. unknown] = function () vm:dial(52, { timeot = 5 }) end,
+      ["listen: mod: unknown key (did you mean 'mode'?)"] = function () vm:listen(52, { mod = 5 }) end,
+      ["get_instance_info" .. unknown] = function () vm:info { timeot = 5 } end,
+      ["put_drive" .. unknown] = function () vm:add_drive({ drive_id = "d", path_on_host = "/d" }, { timeot = 5 }) end,
+      ["GET /x" .. unknown] = function () vm.api:request("GET", "/x", nil, { timeot = 5 }) end,
+      ["client" .. unknown] = function () fc.client("/x", { timeot = 5 }) end,
+      ["map: limt: unknown key (did you mean 'limit'?)"] = function () fc.map({}, print, { limt = 1 }) end,
+      ["snapshot.check: hash: unknown key (did you mean 'hashes'?)"] = function () fc.snapshot.check(dir, { hash = true }) end,
+      ["snapshot.check: timeout" .. seconds] = function () fc.snapshot.check(dir, { timeout = "1" }) end,
     } do
       local ok, err = pcall(call)
       assert.is_false(ok, message)

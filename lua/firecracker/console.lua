@@ -14,6 +14,9 @@ local ESCAPE <const> = "\x1d"    -- Ctrl-]
 local PIECE <const> = 1 << 16    -- bytes handed on at once
 local SEEN <const> = 200         -- bytes that an error shows
 
+local EXPECT_OPTIONS <const> = { timeout = "seconds", plain = "boolean" }
+local ATTACH_OPTIONS <const> = { escape = true, output = true }
+
 -- Reads as streams do, but for what its output goes to elsewhere.
 local methods = setmetatable({}, { __index = stream.methods })
 local metatable = { __name = "firecracker.console", __index = methods }
@@ -70,7 +73,7 @@ end
 -- @treturn[2] err code "timeout" or "closed" (the VMM is gone), with `seen`
 function methods:expect (pattern, options)
   check_readable(self)
-  options = loop.options("expect", options)
+  options = loop.options("expect", options, EXPECT_OPTIONS)
   if type(pattern) ~= "string" then
     usage(2, "expect: pattern expected, got %s", type(pattern))
   end
@@ -173,7 +176,7 @@ end
 -- @treturn string "detached", or "ended": the VMM is gone
 function methods:attach (options)
   check_readable(self)
-  options = loop.options("attach", options)
+  options = loop.options("attach", options, ATTACH_OPTIONS)
   local escape = options.escape == nil and ESCAPE or options.escape
   local output = options.output or function (bytes)
     io.stdout:write(bytes)

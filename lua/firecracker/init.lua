@@ -98,6 +98,8 @@ function fc.restore (config, wanted)
   return fc.boot(config, wanted or "restore")
 end
 
+local CLIENT_OPTIONS <const> = { timeout = "seconds", log = true }
+
 --- A client of the API at a socket, without a machine.
 -- @tparam string path
 -- @tparam[opt] table options `timeout` in seconds, `log` (function of an event)
@@ -106,7 +108,7 @@ function fc.client (path, options)
   if type(path) ~= "string" then
     errors.raise(2, { code = "usage", message = ("client: path expected, got %s"):format(type(path)) })
   end
-  options = loop.options("client", options)
+  options = loop.options("client", options, CLIENT_OPTIONS)
   return api_client.new(path, { timeout = options.timeout, log = options.log })
 end
 

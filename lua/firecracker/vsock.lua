@@ -23,13 +23,15 @@ local function usage (level, message, ...)
   errors.raise(level + 1, { code = "usage", message = message:format(...) })
 end
 
-local function check (verb, path, port, options)
+local LISTEN_OPTIONS <const> = { mode = "number", uid = "number", gid = "number" }
+
+local function check (verb, path, port, options, known)
   if type(path) ~= "string" or path == "" then
     usage(3, "%s: path expected, got %s", verb, path == "" and "an empty string" or type(path))
   elseif math.type(port) ~= "integer" or port < 0 or port >= 0xffffffff then
     usage(3, "%s: port from 0 to 4294967294 expected, got %s", verb, errors.shown(port))
   end
-  return loop.options(verb, options)
+  return loop.options(verb, options, known)
 end
 
 -- Dialling -----------------------------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ local metatable = { __name = "firecracker.vsock.listener", __index = listener }
 -- @return[2] nil
 -- @treturn[2] err
 function vsock.listen (path, port, options)
-  options = check("listen", path, port, options)
+  options = check("listen", path, port, options, LISTEN_OPTIONS)
   local whole = ("%s_%d"):format(path, port)
   local ours, theirs = paths.split(whole)
   local name, err = files.absolute(ours or whole)
@@ -273,7 +275,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:listen (port, options)
-  options = check("listen", self.vsock_path or "-", port, options)
+  options = check("listen", self.vsock_path or "-", port, options, LISTEN_OPTIONS)
   local config, jail = self.config.vsock, self.config.jailer
   local path = self.vsock_path or config and not jail and config.uds_path
   if not path or self.closed or self.failed or process.exit(self) then

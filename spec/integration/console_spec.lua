@@ -131,7 +131,10 @@ describe("#kvm a console", function ()
       ["expect: pattern expected, got '%[x'"] = function () console:expect "[x" end,
       ["expect: table of options expected, got number"] = function () console:expect("x", 1) end,
       ["expect: timeout: seconds expected, got '1'"] = function () console:expect("x", { timeout = "1" }) end,
+      ["expect: plian: unknown key %(did you mean 'plain'%?%)"] = function () console:expect("x", { plian = true }) end,
       ["attach: table of options expected, got number"] = function () console:attach(5) end,
+      ["attach: escap: unknown key %(did you mean 'escape'%?%)"] = function () console:attach { escap = "x" } end,
+      ["attach: timeout: unknown key"] = function () console:attach { timeout = 1 } end,
     } do
       local ok, err = pcall(call)
       assert.is_false(ok)

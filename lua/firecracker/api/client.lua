@@ -65,6 +65,7 @@ end
 local INSTANCE_INFO <const> = OPERATIONS["GET /"]
 
 local DECODING <const> = { null = false }
+local OPTIONS <const> = { timeout = "seconds", at = "string" }   -- `at`: where the body stands in a configuration
 
 local function decode (text)
   local value, err = decode_json(text, DECODING)
@@ -117,8 +118,8 @@ end
 function methods:request (method, path, body, options, operation)    -- the record, where one of the methods below asks
   if not operation and (type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/") then
     errors.raise(2, { code = "usage", message = "request: a method and a path that begins with a slash expected" })
-  elseif options ~= nil then
-    loop.options(method .. " " .. path, options)
+  elseif not operation and options ~= nil then
+    loop.options(method .. " " .. path, options, OPTIONS)
   end
   if self.closed then
     return nil, closed_error(self)
@@ -289,7 +290,7 @@ for _, operation in ipairs(operations) do
       body, options = nil, body
     end
     if options ~= nil then
-      loop.options(operation.name, options)
+      loop.options(operation.name, options, OPTIONS)
     end
     if gated == nil then
       gated = gate.of(operation) or false

@@ -39,18 +39,15 @@ function counts.of_file (path, since)
   return setmetatable({ path = path, offset = 0, objects = 0, sum = metrics.new(), since = since }, file_reader)
 end
 
-local OPTIONS <const> = { flush = "boolean", timeout = "number", format = "string", labels = "table" }
+local OPTIONS <const> = { flush = "boolean", timeout = "seconds", format = true, labels = "table" }
 
 local function check_options (options)
-  for key, value in pairs(options) do
-    if type(value) ~= OPTIONS[key] then
-      errors.raise(3, { code = "usage", message = ("metrics: options.%s: %s, got %s"):format(tostring(key),
-        OPTIONS[key] and OPTIONS[key] .. " expected" or "unknown key", type(value)) })
-    end
-  end
+  options = loop.options("metrics", options, OPTIONS)
   if options.format ~= nil and options.format ~= "prometheus" then
-    errors.raise(3, { code = "usage", message = ("metrics: options.format: 'prometheus' expected, got '%s'"):format(options.format) })
+    errors.raise(3, { code = "usage",
+      message = ("metrics: format: 'prometheus' expected, got %s"):format(errors.shown(options.format)) })
   end
+  return options
 end
 
 -- Have the VMM write an object and wait for it.
@@ -77,8 +74,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function counts.of (vm, options)
-  options = loop.options("metrics", options)
-  check_options(options)
+  options = check_options(options)
   local self = vm.readers and vm.readers.metrics
   if not self then
     local fifo = vm.config.metrics and vm.config.metrics.fifo

@@ -12,6 +12,7 @@ local lazy = require "firecracker.lazy"
 
 local outer = lazy "firecracker.loop.outer"
 local task = lazy "firecracker.loop.task"
+local text = lazy "firecracker.text"
 
 local loop = {}
 
@@ -124,29 +125,42 @@ function loop.deadline (timeout, from)
 end
 
 local NONE <const> = {}
+local TIMEOUT <const> = { timeout = "seconds" }
 
-local function check_seconds (verb, name, seconds)
-  if seconds ~= nil and (type(seconds) ~= "number" or seconds ~= seconds) then
-    errors.raise(3, { code = "usage", message = ("%s: %s: seconds expected, got %s"):format(verb, name, errors.shown(seconds)) })
+local function refuse_option (verb, name, value, known)
+  local message
+  if known[name] then
+    message = ("%s expected, got %s"):format(known[name], errors.shown(value))
+  else
+    local names = {}
+    for each in pairs(known) do
+      names[#names + 1] = each
+    end
+    message = "unknown key" .. text.suggest(name, names)
   end
+  errors.raise(3, { code = "usage", message = ("%s: %s: %s"):format(verb, tostring(name), message) })
 end
 
---- Check what a verb is given as its options: a table or nil, its time limits numbers. What is wrong raises.
+--- Check what a verb is given as its options: a table or nil, each of its keys known. What is wrong raises.
 -- @tparam string verb
 -- @tparam ?table options
--- @param ... names of its time limits beside `timeout`
+-- @tparam[opt] table known name -> type of the value, "seconds" for a time limit, true for what the verb checks itself; absent:
+-- `timeout` alone
 -- @treturn table options; where there are none an empty table, not to be written to
-function loop.options (verb, options, ...)
+function loop.options (verb, options, known)
   if options == nil then
     return NONE
   elseif type(options) ~= "table" then
     errors.raise(2, { code = "usage",
       message = ("%s: table of options expected, got %s"):format(verb, type(options)) })
   end
-  check_seconds(verb, "timeout", options.timeout)
-  for i = 1, select("#", ...) do
-    local name = select(i, ...)
-    check_seconds(verb, name, options[name])
+  known = known or TIMEOUT
+  for name, value in pairs(options) do
+    local kind = known[name]
+    local fits = kind == true or type(value) == kind or kind == "seconds" and type(value) == "number" and value == value
+    if not fits then
+      refuse_option(verb, name, value, known)
+    end
   end
   return options
 end

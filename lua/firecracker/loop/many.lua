@@ -52,8 +52,10 @@ local function check_function (what, fn)
   end
 end
 
+local OPTIONS <const> = { limit = true, on_error = true, timeout = "seconds" }
+
 local function check_options (options)
-  options = loop.options("map", options)
+  options = loop.options("map", options, OPTIONS)
   local limit, on_error = options.limit or 16, options.on_error or "continue"
   if math.type(limit) ~= "integer" or limit < 1 then
     refuse("map: limit: positive integer expected, got %s", errors.shown(limit))

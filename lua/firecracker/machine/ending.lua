@@ -92,6 +92,8 @@ local function ask_guest (self, deadline)
   return self.api:put_actions({ action_type = "SendCtrlAltDel" }, { timeout = deadline - core.now() })
 end
 
+local SHUTDOWN_OPTIONS <const> = { timeout = "seconds", stop = "boolean" }
+
 --- Ask the guest to shut down (Ctrl-Alt-Del) and wait for its end.
 -- @function vm:shutdown
 -- @tparam[opt] table options `timeout` (seconds, default `timeouts.shutdown`); `stop = true`: stop it when it does not obey
@@ -99,7 +101,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "timeout", "state" or "api"
 function methods:shutdown (options)
-  options = loop.options("shutdown", options)
+  options = loop.options("shutdown", options, SHUTDOWN_OPTIONS)
   if self.state ~= "running" then
     return process.refuse(self, "shut down", "running")
   end
@@ -151,6 +153,8 @@ local function escalate (self, options)
   return nil, errors.new { code = "timeout", message = ("process %d does not end, not even by SIGKILL"):format(self.process:pid()) }
 end
 
+local STOP_OPTIONS <const> = { timeout = "seconds", shutdown = "seconds", term = "seconds" }
+
 --- End the machine and clean up: the guest's shutdown, then SIGTERM, then SIGKILL. Stopping twice, or one that never
 -- started, is no error. A start under way fails: it begins no further step, and the end of the one it is at is waited for.
 -- @function vm:stop
@@ -161,7 +165,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:stop (options)
-  options = loop.options("stop", options, "shutdown", "term")
+  options = loop.options("stop", options, STOP_OPTIONS)
   local by, err = "nothing", nil
   if self.starting then
     self.given_up = true

@@ -11,15 +11,13 @@ local loop = require "firecracker.loop"
 local manifest = require "firecracker.snapshot.manifest"
 local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
-local text = require "firecracker.text"
 
 local files = core.files
 
 local TIMEOUT <const> = 600   -- seconds; the VMM writes the whole memory in one request
 
--- Option -> its type.
 local OPTIONS <const> = { snapshot_path = "string", mem_file_path = "string", snapshot_type = "string", pause = "boolean",
-                          hashes = "boolean", manifest = "boolean", timeout = "number" }
+                          hashes = "boolean", manifest = "boolean", timeout = "seconds" }
 local REQUIRED <const> = { "snapshot_path", "mem_file_path" }
 local TYPES <const> = { Full = true, Diff = true }
 
@@ -29,19 +27,8 @@ end
 
 -- A copy, its paths absolute.
 local function check (options)
-  if type(options) ~= "table" then
-    misuse("table expected, got %s", type(options))
-  end
-  local checked, names = {}, {}
-  for name in pairs(OPTIONS) do
-    names[#names + 1] = name
-  end
-  for name, value in pairs(options) do
-    if not OPTIONS[name] then
-      misuse("%s: unknown key%s", tostring(name), text.suggest(name, names))
-    elseif type(value) ~= OPTIONS[name] then
-      misuse("%s: %s expected, got %s", name, OPTIONS[name], type(value))
-    end
+  local checked = {}
+  for name, value in pairs(loop.options("snapshot", options, OPTIONS)) do
     checked[name] = value
   end
   for _, name in ipairs(REQUIRED) do

@@ -7,12 +7,12 @@ local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
 local manifest = require "firecracker.snapshot.manifest"
 local sparse = require "firecracker.sparse"
-local text = require "firecracker.text"
 
 local files = core.files
 local snapshot = {}
 
-local REBASE_OPTIONS <const> = { "in_place", "into" }
+local CHECK_OPTIONS <const> = { hashes = "boolean", timeout = "seconds" }
+local REBASE_OPTIONS <const> = { in_place = "boolean", into = true }
 
 local function path (what, value)
   if type(value) ~= "string" or value == "" or value:find "\0" then
@@ -34,16 +34,16 @@ end
 --- Check that a snapshot's files are those its manifest tells of.
 -- @function snapshot.check
 -- @tparam string path of its state, or of the manifest
--- @tparam[opt] table options `hashes` (true: the hashes too; it reads everything)
+-- @tparam[opt] table options `hashes` (true: the hashes too; it reads everything), `timeout` in seconds
 -- @treturn[1] table the manifest
 -- @return[2] nil
 -- @treturn[2] err
 function snapshot.check (where, options)
-  options = loop.options("snapshot.check", options)
+  options = loop.options("snapshot.check", options, CHECK_OPTIONS)
   local found, err = manifest.read(path("snapshot.check", where))
   local ok = found
   if found then
-    ok, err = manifest.check_files(found, { hashes = options.hashes })
+    ok, err = loop.under(loop.deadline(options.timeout), manifest.check_files, found, { hashes = options.hashes })
   end
   return ok and found or nil, err
 end
@@ -93,13 +93,7 @@ end
 -- @treturn[2] err
 function snapshot.rebase (base_mem, diff_mem, options)
   local base, diff = path("snapshot.rebase: base_mem", base_mem), path("snapshot.rebase: diff_mem", diff_mem)
-  options = loop.options("snapshot.rebase", options)
-  for name in pairs(options) do
-    if name ~= "in_place" and name ~= "into" then
-      errors.raise(2, { code = "usage", message = ("snapshot.rebase: %s: unknown key%s"):format(tostring(name),
-        text.suggest(name, REBASE_OPTIONS)) })
-    end
-  end
+  options = loop.options("snapshot.rebase", options, REBASE_OPTIONS)
   if options.in_place then
     return sparse.merge(diff, base, { sync = true })
   end
