@@ -176,6 +176,75 @@ describe("many.map", function ()
     end
   end)
 
+  describe("with a time limit", function ()
+    local function sleep (seconds)
+      return loop.sleep(seconds)
+    end
+
+    it("fails what did not end in time, begins no more, and keeps what came", function ()
+      for _, call in ipairs { function (fn, ...) return fn(...) end, loop.run } do
+        local begun, began = 0, now()
+        local results = call(many.map, { 0, 60, 60, 0, 60 }, function (seconds)
+          begun = begun + 1
+          return loop.sleep(seconds)
+        end, { limit = 2, timeout = 0.03 })
+        assert.is_true(now() - began < 5)
+        assert.same({ 5, 3, true }, { results.n, begun, results[1] })
+        for i = 2, 5 do
+          assert.same({ nil, "timeout" }, { results[i], results.errors[i].code })
+        end
+        assert.equal("the deadline came during a sleep", results.errors[3].message)   -- the call's own error
+        assert.equal("the call for item 4 did not end in time", results.errors[4].message)
+      end
+    end)
+
+    it("cancels what goes on all the same, and waits for its cleaning up", function ()
+      local cleaned = false
+      local results = many.map({ 1 }, function ()
+        local _ <close> = setmetatable({}, { __close = function ()
+          loop.shielded(loop.sleep, 0.01)
+          cleaned = true
+        end })
+        while true do
+          loop.sleep(0.005)
+        end
+      end, { timeout = 0.02 })
+      assert.is_true(cleaned)
+      assert.same({ "timeout", "the call for item 1 did not end in time" }, { results.errors[1].code, results.errors[1].message })
+    end)
+
+    it("closes what had come where the first failure stops all", function ()
+      local closed = 0
+      local function fn (seconds)
+        local ok, err = loop.sleep(seconds)
+        return ok and { close = function () closed = closed + 1 end }, err
+      end
+      local results, err = many.map({ 0, 60 }, fn, { on_error = "stop", timeout = 0.02 })
+      assert.same({ nil, "timeout", 1 }, { results, err.code, closed })
+      results, err = many.map({ 0, 0 }, function (seconds)    -- the second is not begun
+        local value = fn(seconds)
+        loop.sleep(60)
+        return value
+      end, { limit = 1, on_error = "stop", timeout = 0.02 })
+      assert.same({ nil, "timeout", 2 }, { results, err.code, closed })
+    end)
+
+    it("that is over calls nothing, and passes over what failed before", function ()
+      local first = many.map({ 0, "x" }, function (value) return value == 0 or nil, "no" end)
+      local results = many.map(first, error, { timeout = 0 })
+      assert.same({ "timeout", "no" }, { results.errors[1].code, results.errors[2] })
+    end)
+
+    it("that does not come changes nothing", function ()
+      assert.same({ n = 2, errors = {}, true, true }, many.map({ 0, 0.001 }, sleep, { timeout = 60, on_error = "stop" }))
+    end)
+
+    it("gives way to a deadline of the caller's that comes first", function ()
+      local results = loop.under(now() + 0.02, many.map, { 60 }, sleep, { timeout = 60 })
+      assert.equal("timeout", results.errors[1].code)
+    end)
+  end)
+
   describe("when it is cancelled", function ()
     it("cancels its calls, begins no more, and closes what came", function ()
       loop.run(function ()

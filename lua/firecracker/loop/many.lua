@@ -1,10 +1,13 @@
 --- Many at once: all of some functions, one function over a list.
 -- @module firecracker.loop.many
 
+local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
 
 local many = {}
+
+local now <const> = core.now
 
 local function close_of (value)
   return (type(value) == "table" or type(value) == "userdata") and value.close or nil
@@ -62,7 +65,11 @@ local function check_options (options)
   elseif on_error ~= "continue" and on_error ~= "stop" then
     refuse("map: on_error: 'continue' or 'stop' expected, got %s", errors.shown(on_error))
   end
-  return limit, on_error == "stop"
+  return limit, on_error == "stop", options.timeout and loop.deadline(options.timeout) or math.huge
+end
+
+local function timed_out (i)
+  return errors.new { code = "timeout", message = ("the call for item %d did not end in time"):format(i) }
 end
 
 --- Call a function for each item, several at a time. It returns when all calls have ended; a deadline bounds the calls.
@@ -70,7 +77,8 @@ end
 -- @tparam table items a list; or results of a call before, of which those that failed are passed over and keep their errors
 -- @tparam function fn called as `fn(item)`; fails by raising or by `nil, err`
 -- @tparam[opt] table options `limit`: how many at a time (default 16); `on_error`: "continue" (default), or "stop": the
--- first failure cancels the other calls, and what had come is closed
+-- first failure cancels the other calls, and what had come is closed; `timeout` in seconds for all of it: a call that is under way
+-- then fails with code "timeout", one that goes on all the same is cancelled, and no more begin
 -- @treturn[1] table results: `results[i]` is the first value of the i-th call, nil where it failed; `results.errors[i]`
 -- says why; `results.n` is the number of items
 -- @return[2] nil
@@ -78,16 +86,23 @@ end
 function many.map (items, fn, options)
   local count, failed = extent("map", items)
   check_function("map", fn)
-  local limit, stop = check_options(options)
+  local limit, stop, deadline = check_options(options)
   local results = setmetatable({ n = count, errors = {} }, results_metatable)
-  local workers, next_item, failure = {}, 0, nil
+  local workers, next_item, failure, late = {}, 0, nil, false
   local function cancel_all ()
     for _, worker in ipairs(workers) do
       worker:cancel()
     end
   end
+  local function fail (i, err)
+    results.errors[i] = err
+    if stop and not failure then
+      failure = err or errors.new { code = "failed", message = ("the call for item %d returned nothing"):format(i) }
+      cancel_all()
+    end
+  end
   local function work (me)
-    while next_item < results.n and not workers[me].cancelled do
+    while next_item < results.n and not workers[me].cancelled and now() < deadline do
       next_item = next_item + 1
       local i = next_item
       local item = items[i]
@@ -96,36 +111,49 @@ function many.map (items, fn, options)
         goto continue
       end
       local ok, value, err = errors.pcall(fn, item)
-      if ok then
-        results[i] = value
-      else
+      if not ok then
         err = value
       end
-      if not ok or value == nil then
-        results.errors[i] = err
-        if stop and not failure then
-          failure = err or errors.new { code = "failed", message = ("the call for item %d returned nothing"):format(i) }
-          cancel_all()
-        end
+      if ok and value ~= nil then
+        results[i] = value
+      else
+        fail(i, late and errors.is(err) and err.code == "cancelled" and timed_out(i) or err)
       end
       ::continue::
     end
   end
-  for i = 1, math.min(limit, results.n) do
-    workers[i] = loop.spawn(work, i)
-  end
-  local function settle ()
+  loop.under(deadline, function ()
+    for i = 1, math.min(limit, results.n) do
+      workers[i] = loop.spawn(work, i)
+    end
+  end)
+  local function settle (till)
     for _, worker in ipairs(workers) do
-      repeat until worker.done or loop.park(math.huge, worker)
+      repeat until worker.done or loop.park(till, worker) or now() >= till
     end
   end
-  local ok, raised = pcall(loop.without_deadline, settle)
+  local ok, raised = pcall(loop.without_deadline, function ()
+    settle(deadline)
+    if now() >= deadline then
+      loop.park(now())   -- who heeds the deadline says himself what it came in the way of
+      late = true
+      cancel_all()
+      settle(math.huge)
+    end
+  end)
+  for i = next_item + 1, ok and not failure and results.n or 0 do   -- the time was over
+    if items[i] == nil then
+      results.errors[i] = failed[i]
+    else
+      fail(i, timed_out(i))
+    end
+  end
   if ok and not failure then
     return results
   end
   cancel_all()
   loop.shielded(function ()
-    settle()
+    settle(math.huge)
     local _ <close> = results
   end)
   if not ok then
