@@ -120,8 +120,8 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function fc.forward_signals (vm, list)
-  if not machine.is(vm) or (list ~= nil and type(list) ~= "table") then
-    errors.raise(2, { code = "usage", message = "forward_signals: a machine and a list of signals expected" })
+  if not machine.is(vm) then
+    errors.raise(2, { code = "usage", message = ("forward_signals: machine expected, got %s"):format(errors.shown(vm)) })
   end
   return vm:forward_signals(list)
 end

@@ -106,6 +106,9 @@ end
 
 -- As many as there are different ones: { number, name }. Each is checked before any is blocked.
 local function wanted (list)
+  if type(list) ~= "table" or (#list == 0 and next(list) ~= nil) then
+    errors.raise(3, { code = "usage", message = ("forward_signals: list of signals expected, got %s"):format(errors.shown(list)) })
+  end
   local found, seen = {}, {}
   for i, signal in ipairs(list) do
     local name, number = signals.find("forward_signals", signal)

@@ -125,14 +125,18 @@ describe("#kvm signals of this process", function ()
       ["forward_signals: signal expected, got boolean"] = { "TERM", true },
       ["forward_signals: [2]: KILL cannot be caught"] = { "TERM", "SIGKILL" },
       ["forward_signals: [1]: STOP cannot be caught"] = { 19 },
-      ["forward_signals: a machine and a list of signals expected"] = "TERM",
+      ["forward_signals: list of signals expected, got 'TERM'"] = "TERM",
+      ["forward_signals: list of signals expected, got table"] = { TERM = true },
     } do
-      local ok, problem = pcall(fc.forward_signals, vm, list)
-      assert.is_false(ok)
-      assert.equal(message, problem.message)
-      assert.matches("signals_spec.lua", problem.where)
-      assert.same(before, dispositions())
+      for _, call in ipairs { fc.forward_signals, vm.forward_signals } do
+        local ok, problem = pcall(call, vm, list)
+        assert.is_false(ok)
+        assert.equal(message, problem.message)
+        assert.matches("signals_spec.lua", problem.where)
+        assert.same(before, dispositions())
+      end
     end
+    assert.error_matches(function () fc.forward_signals { "TERM" } end, "forward_signals: machine expected, got table")
   end)
 
   it("are handed on inside cqueues and luv", function ()
