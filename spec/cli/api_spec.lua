@@ -53,26 +53,31 @@ describe("fclua api", function ()
   end
 
   -- In this process, whose loop serves the fake.
-  local function ask (fake, words)
-    local printed, print_of, stderr = {}, print, io.stderr
-    _G.print = function (text) printed[#printed + 1] = text end
-    rawset(io, "stderr", { write = function () end })
+  local function ask (fake, words, full)
+    local printed, said, stdout, stderr = {}, {}, io.stdout, io.stderr
+    rawset(io, "stdout", {
+      write = function (_, text) printed[#printed + 1] = text return true end,
+      flush = function () return not full or nil, full end,
+    })
+    rawset(io, "stderr", { write = function (_, ...) said[#said + 1] = table.concat { ... } end })
     table.move({ "-s", fake.path }, 1, 2, #words + 1, words)
     table.insert(words, 1, "api")
     local ok, status = pcall(require "firecracker.cli", words)
-    _G.print = print_of
+    rawset(io, "stdout", stdout)
     rawset(io, "stderr", stderr)
     assert(ok, status)
-    return status, table.concat(printed, "\n")
+    return status, table.concat(printed), table.concat(said)
   end
 
   it("sends a request and prints the reply as it came", function ()
     local fake <close> = assert(fc.testing.fake_vmm())
-    assert.same({ 0, '{"firecracker_version":"1.16.1"}' }, { ask(fake, { "GET", "/version" }) })
-    assert.same({ 0, "" }, { ask(fake, { "PUT", "/drives/a", '{"drive_id":"a","path_on_host":"/a","is_root_device":false}' }) })
+    assert.same({ 0, '{"firecracker_version":"1.16.1"}\n', "" }, { ask(fake, { "GET", "/version" }) })
+    assert.same({ 0, "", "" }, { ask(fake, { "PUT", "/drives/a", '{"drive_id":"a","path_on_host":"/a","is_root_device":false}' }) })
     assert.equal(1, #fake.vmm.drives)
-    assert.same({ 0, "" }, { ask(fake, { "PUT", "/mmds", '{"a":[],"b":null}' }) })
-    assert.same({ 0, '{"a":[],"b":null}' }, { ask(fake, { "GET", "/mmds" }) })
+    assert.same({ 0, "", "" }, { ask(fake, { "PUT", "/mmds", '{"a":[],"b":null}' }) })
+    assert.same({ 0, '{"a":[],"b":null}\n', "" }, { ask(fake, { "GET", "/mmds" }) })
+    local status, _, said = ask(fake, { "GET", "/mmds" }, "No space left on device")
+    assert.same({ 1, "fclua: standard output: No space left on device\n" }, { status, said })
   end)
 
   it("refuses what the release lacks, unless raw", function ()

@@ -52,7 +52,7 @@ describe("fclua init", function ()
 
   it("tells of a write that fails", function ()
     local out, status = sh "scripts/fclua init - >/dev/full"
-    assert.equal("fclua: No space left on device\n", out)
+    assert.equal("fclua: standard output: No space left on device\n", out)
     assert.equal(1, status)
   end)
 end)

@@ -43,6 +43,25 @@ describe("fclua", function ()
   end
 end)
 
+describe("fclua whose standard output", function ()
+  for _, words in ipairs {
+    "--version", "--help", "run --help", "check", "init -", "api", "api --markdown", "api GET /version --describe",
+  } do
+    it(("is full or closed says so: %s"):format(words), function ()
+      for where, why in pairs { [">/dev/full"] = "No space left on device", [">&-"] = "[^\n]+" } do
+        local out, status = fclua(words .. " " .. where)
+        assert.matches("^fclua: standard output: " .. why .. "\n$", out)
+        assert.equal(1, status)
+      end
+    end)
+  end
+
+  it("nobody reads ends by SIGPIPE", function ()
+    local script = "exec 3> >(:); wait $!; trap - PIPE; scripts/fclua --version >&3; echo $?"
+    assert.equal("141\n", (sh("bash -c " .. sh.quote(script))))
+  end)
+end)
+
 -- libcurl costs megabytes and milliseconds.
 describe("fclua without libcurl", function ()
   local PROBE <const> = [[local exit = os.exit

@@ -27,11 +27,11 @@ function api.define (command)
 end
 
 local function list ()
-  local describe = require "firecracker.api.describe"
-  for _, operation in ipairs(require "firecracker.api.operations") do
-    print(describe.line(operation))
+  local describe, lines = require "firecracker.api.describe", {}
+  for i, operation in ipairs(require "firecracker.api.operations") do
+    lines[i] = describe.line(operation) .. "\n"
   end
-  return 0
+  return report.output(table.concat(lines))
 end
 
 local function refuse (message, ...)
@@ -60,6 +60,7 @@ local function read_body (json)
   return true, value
 end
 
+-- The reply as it came, perhaps nothing; nil and err.
 local function send (options, operation, id, body)
   local client = require "firecracker.api.client"
   local last
@@ -81,13 +82,7 @@ local function send (options, operation, id, body)
   else
     value, err = one[operation.name](one, body)
   end
-  if not value then
-    report.failure(err, options.debug)
-    return 1
-  elseif last.reply and last.reply ~= "" then
-    print(last.reply)
-  end
-  return 0
+  return value and (last.reply or ""), err
 end
 
 --- Run the sub-command.
@@ -96,8 +91,7 @@ end
 function api.main (options)
   local describe = require "firecracker.api.describe"
   if options.markdown then
-    io.write(describe.reference())
-    return 0
+    return report.output(describe.reference())
   elseif not options.verb then
     return list()
   elseif not options.path then
@@ -108,8 +102,7 @@ function api.main (options)
   if not operation and not (options.raw and not options.describe) then
     return unknown(options.verb, options.path)
   elseif options.describe then
-    print(describe.operation(operation))
-    return 0
+    return report.output(describe.operation(operation) .. "\n")
   end
   local ok, body = read_body(options.json)
   if not ok then
@@ -121,7 +114,12 @@ function api.main (options)
       return refuse("%s %s takes no body", options.verb, options.path)
     end
   end
-  return send(options, operation, id, body)
+  local reply, err = send(options, operation, id, body)
+  if not reply then
+    report.failure(err, options.debug)
+    return 1
+  end
+  return reply == "" and 0 or report.output(reply .. "\n")
 end
 
 return api

@@ -21,8 +21,7 @@ function check.main (options)
     report.failure(err, options.debug)
     return 2
   end
-  print(flow)
-  return 0
+  return report.output(tostring(flow) .. "\n")
 end
 
 return check

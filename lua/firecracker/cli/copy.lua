@@ -20,14 +20,6 @@ local function read_flow (name)
   return file and file:read "a", problem
 end
 
-local function write (file, text)
-  local ok, problem = file:write(text)
-  if ok then
-    ok, problem = file:flush()
-  end
-  return ok, problem
-end
-
 -- The core's `create` refuses a name that exists; Lua's own io.open cannot.
 local function write_new (path, text)
   local ok, err = require("firecracker.core").files.create(path, tonumber("644", 8))
@@ -38,7 +30,11 @@ local function write_new (path, text)
   if not file then
     return nil, problem
   end
-  return write(file, text)
+  ok, err = file:write(text)
+  if ok then
+    ok, err = file:flush()
+  end
+  return ok, err
 end
 
 function copy.main (options)
@@ -46,7 +42,7 @@ function copy.main (options)
   local text, err = read_flow(options.flow)
   local ok = text
   if text and target == "-" then
-    ok, err = write(io.stdout, text)
+    return report.output(text)
   elseif text then
     ok, err = write_new(target, text)
   end
@@ -54,10 +50,8 @@ function copy.main (options)
     report.failure(err)
     return 1
   end
-  if target ~= "-" then
-    io.stderr:write((options.flow == "boot" and "%s: the default flow; run it by: fclua run %s\n"
-      or "%s: the flow of a restore; fc.restore(config, %q) runs it\n"):format(target, target))
-  end
+  io.stderr:write((options.flow == "boot" and "%s: the default flow; run it by: fclua run %s\n"
+    or "%s: the flow of a restore; fc.restore(config, %q) runs it\n"):format(target, target))
   return 0
 end
 

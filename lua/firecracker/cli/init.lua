@@ -24,8 +24,16 @@ Exit status:
    128 + N               ended by signal N: 130 after Ctrl-C, 143 after SIGTERM]]
 
 local function show_version ()
-  print("fclua " .. version.string)
-  return 0
+  return require "firecracker.cli.report".output("fclua " .. version.string .. "\n")
+end
+
+local function add_help (command)
+  command:add_help {
+    description = "Show this help and exit.",
+    action = function ()
+      os.exit(require "firecracker.cli.report".output(command:get_help() .. "\n"))
+    end,
+  }
 end
 
 local function parser ()
@@ -33,6 +41,7 @@ local function parser ()
   local top = argparse("fclua", "Starts Firecracker microVMs by a boot flow that you can edit."):epilog(EPILOG)
     :usage "Usage: fclua COMMAND [OPTION…]"
     :command_target "command"
+  add_help(top)
   top:flag "--version" :description "Show the version and exit."
     :action(function ()
       os.exit(show_version())
@@ -40,7 +49,7 @@ local function parser ()
   for _, each in ipairs(commands()) do
     local command = top:command(each.name):summary(each.summary):description(each.description or each.summary)
     command:usage("Usage: fclua " .. each.name .. " " .. each.usage)
-    command._options[command._help_option_idx or 1]:description "Show this help and exit."
+    add_help(command)
     each.define(command)
   end
   return top

@@ -1,5 +1,5 @@
---- What `fclua` says on standard error: a line a step with its time, how it ended, what failed.
--- Standard output is the guest's. No colours.
+--- What `fclua` says. On standard error: a line a step with its time, how it ended, what failed.
+-- Standard output is the guest's, or what was asked for. No colours.
 -- @module firecracker.cli.report
 
 local report = {}
@@ -17,6 +17,21 @@ local function detail (name, text)
   if text and text ~= "" then
     say("  %-7s %s", name, (plain(text):gsub("\n", "\n          ")))
   end
+end
+
+--- Write a text to the standard output; one that takes it not is told of, which `print` would not.
+-- @tparam string text
+-- @treturn int exit status
+function report.output (text)
+  local ok, problem = io.stdout:write(text)
+  if ok then
+    ok, problem = io.stdout:flush()
+  end
+  if not ok then
+    report.failure("standard output: " .. problem)
+    return 1
+  end
+  return 0
 end
 
 --- Say what is wrong with a command line.
