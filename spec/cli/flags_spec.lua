@@ -76,6 +76,12 @@ describe("a flag", function ()
     os.remove(path)
   end)
 
+  it("fails where the log file takes no more", function ()
+    local to = made("--firecracker-log", "/dev/full", "--vmm-log-fifo", "f").logger.to
+    local ok, err = pcall(to, "one")
+    assert.same({ false, "/dev/full: No space left on device" }, { ok, err })
+  end)
+
   for _, case in ipairs {
     { { "--ncpus", "x" }, "--ncpus: integer expected, got 'x'" },
     { { "--memory", "1.5" }, "--memory: integer expected, got '1.5'" },

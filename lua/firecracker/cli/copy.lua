@@ -30,11 +30,7 @@ local function write_new (path, text)
   if not file then
     return nil, problem
   end
-  ok, err = file:write(text)
-  if ok then
-    ok, err = file:flush()
-  end
-  return ok, err
+  return report.write(file, text)
 end
 
 function copy.main (options)

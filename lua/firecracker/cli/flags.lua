@@ -3,6 +3,7 @@
 -- @module firecracker.cli.flags
 
 local errors = require "firecracker.errors"
+local report = require "firecracker.cli.report"
 
 local flags = {}
 
@@ -97,8 +98,12 @@ local FLAGS <const> = {
       if not file then
         return nil, problem
       end
-      file:setvbuf "line"
-      config.logger.to = function (line) assert(file:write(line, "\n")) end
+      config.logger.to = function (line)
+        local ok, why = report.write(file, line .. "\n")
+        if not ok then
+          error(("%s: %s"):format(path, why), 0)
+        end
+      end
     end },
   { "--metrics-fifo", "PATH", "a FIFO to make and to write metrics through", field = "metrics.fifo" },
   { "--id", "NAME", "the machine's name", field = "id" },

@@ -19,14 +19,25 @@ local function detail (name, text)
   end
 end
 
---- Write a text to the standard output; one that takes it not is told of, which `print` would not.
+--- Write a text to a file now: of one that stays in a buffer nobody is told when the disk is full.
+-- @tparam file file
+-- @tparam string text
+-- @treturn[1] file
+-- @return[2] nil
+-- @treturn[2] string what is wrong
+function report.write (file, text)
+  local ok, problem = file:write(text)
+  if ok then
+    ok, problem = file:flush()
+  end
+  return ok, problem
+end
+
+--- Write a text to the standard output, and tell of one that does not take it.
 -- @tparam string text
 -- @treturn int exit status
 function report.output (text)
-  local ok, problem = io.stdout:write(text)
-  if ok then
-    ok, problem = io.stdout:flush()
-  end
+  local ok, problem = report.write(io.stdout, text)
   if not ok then
     report.failure("standard output: " .. problem)
     return 1
