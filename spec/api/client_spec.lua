@@ -156,10 +156,11 @@ describe("a client of the API", function ()
 
     it("by raising for wrong use, at the user's line", function ()
       local api = new "/no/such"
-      for _, arguments in ipairs { {}, { "GET" }, { "GET", "x" }, { 1, "/" } } do
+      for _, arguments in ipairs { {}, { "GET" }, { "GET", "x" }, { 1, "/" }, { "get", "/" }, { "", "/" }, { "G T", "/" } } do
         local ok, err = pcall(api.request, api, table.unpack(arguments))
         assert.is_false(ok)
         assert.equal("usage", err.code)
+        assert.matches("client_spec.lua:%d+$", err.where)
       end
       assert.error_matches(function () api:request("PUT", "/", { f = print }) end,
         "json: value%.f: a function cannot be sent", nil)

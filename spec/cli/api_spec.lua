@@ -44,6 +44,8 @@ describe("fclua api", function ()
     ["GET /version 5"] = "GET /version takes no body",
     ["DELETE /drives/a '{}'"] = "DELETE /drives/a takes no body",
     ["PUT /mmds '{'"] = "the body: not valid JSON",
+    ["FOO x --raw -s /none"] = "a verb, and a path that begins with a slash expected, got 'FOO x'",
+    ["F-O / --raw -s /none"] = "a verb, and a path that begins with a slash expected, got 'F-O /'",
   } do
     it("refuses " .. words, function ()
       local out, status = run(words)

@@ -106,6 +106,14 @@ local function note_state (self, operation, body, value, moves)
   end
 end
 
+--- Tell what can be sent as a request.
+-- @param method capitals
+-- @param path begins with a slash
+-- @treturn boolean
+function client.is_request (method, path)
+  return type(method) == "string" and method:find "^[A-Z]+$" ~= nil and type(path) == "string" and path:sub(1, 1) == "/"
+end
+
 --- Send any request.
 -- @function client:request
 -- @tparam string method "GET", "PUT", "PATCH", "DELETE"
@@ -116,8 +124,8 @@ end
 -- @return[2] nil
 -- @treturn[2] err code "api" (with `status`, `fault_message`, `operation`), "timeout", "connect", "http", "json", "exited"
 function methods:request (method, path, body, options, operation)    -- the record, where one of the methods below asks
-  if not operation and (type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/") then
-    errors.raise(2, { code = "usage", message = "request: a method and a path that begins with a slash expected" })
+  if not operation and not client.is_request(method, path) then
+    errors.raise(2, { code = "usage", message = "request: a method in capitals and a path that begins with a slash expected" })
   elseif not operation and options ~= nil then
     loop.options(method .. " " .. path, options, OPTIONS)
   end

@@ -103,6 +103,8 @@ function api.main (options)
     return unknown(options.verb, options.path)
   elseif options.describe then
     return report.output(describe.operation(operation) .. "\n")
+  elseif not require("firecracker.api.client").is_request(options.verb, options.path) then
+    return refuse("a verb, and a path that begins with a slash expected, got '%s %s'", options.verb, options.path)
   end
   local ok, body = read_body(options.json)
   if not ok then
