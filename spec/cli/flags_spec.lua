@@ -86,6 +86,7 @@ describe("a flag", function ()
     { { "--ncpus", "x" }, "--ncpus: integer expected, got 'x'" },
     { { "--memory", "1.5" }, "--memory: integer expected, got '1.5'" },
     { { "--vsock-device", "path" }, "--vsock-device: PATH:CID expected, got 'path'" },
+    { { "--vsock-device", "x:99999999999999999999" }, "--vsock-device: PATH:CID expected, got 'x:99999999999999999999'" },
     { { "--root-partition", "u" }, "--root-partition: needs --root-drive" },
     { { "--firecracker-log", "/nowhere/l", "--vmm-log-fifo", "f" },
       "--firecracker-log: /nowhere/l: No such file or directory" },

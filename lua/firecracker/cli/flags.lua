@@ -60,10 +60,11 @@ local FLAGS <const> = {
   { "--vsock-device", "PATH:CID", "the socket between host and guest", field = "vsock",
     put = function (config, text)
       local path, cid = text:match "^(.+):(%d+)$"
-      if not path then
+      cid = math.tointeger(tonumber(cid))
+      if not cid then
         return nil, ("PATH:CID expected, got '%s'"):format(text)
       end
-      config.vsock = { uds_path = path, guest_cid = math.tointeger(tonumber(cid)) }
+      config.vsock = { uds_path = path, guest_cid = cid }
     end },
   { "--ncpus", "N", "virtual CPUs", also = "-c", field = "machine_config.vcpu_count", convert = integer },
   { "--memory", "MIB", "guest memory", also = "-m", field = "machine_config.mem_size_mib", convert = integer },
