@@ -34,6 +34,7 @@ describe("fclua", function ()
     { "run a b", "too many arguments", "fclua run --help" },
     { "check --kernel x", "unknown option '--kernel'", "fclua check --help" },
     { "init -- x", "init takes no arguments after '--'", "fclua init --help" },
+    { "guest build ''", "a directory expected, got an empty string", "fclua guest --help" },
   } do
     it(("refuses 'fclua %s'"):format(case[1]), function ()
       local out, status = fclua(case[1])

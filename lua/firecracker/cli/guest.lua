@@ -33,6 +33,10 @@ function guest.main (options)
     return 1
   end
   local directory = options.directory or DEFAULT
+  if directory == "" then
+    report.usage("a directory expected, got an empty string", guest)
+    return 2
+  end
   if directory:sub(1, 1) == "-" then
     directory = "./" .. directory
   end
