@@ -23,7 +23,7 @@ local function usage (level, message, ...)
   errors.raise(level + 1, { code = "usage", message = message:format(...) })
 end
 
-local LISTEN_OPTIONS <const> = { mode = "number", uid = "number", gid = "number" }
+local LISTEN_OPTIONS <const> = { mode = "integer", uid = "integer", gid = "integer" }
 
 local function check (verb, path, port, options, known)
   if type(path) ~= "string" or path == "" then

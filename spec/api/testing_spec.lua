@@ -265,6 +265,39 @@ describe("a fake VMM", function ()
     end)
   end)
 
+  it("is not made of what is misspelt, and makes nothing then", function ()
+    local mkdir <const> = core.files.mkdir
+    finally(function () core.files.mkdir = mkdir end)
+    core.files.mkdir = function () error "a directory is made" end
+    for message, options in pairs {
+      ["table of options expected, got string"] = "1.16.1",
+      ["relase: unknown key (did you mean 'release'?)"] = { relase = "1.16.1" },
+      ["release: string expected, got 1.16"] = { release = 1.16 },
+      ["release: 'newest' is none"] = { release = "newest" },
+      ["limit: integer expected, got 1.5"] = { limit = 1.5 },
+    } do
+      local ok, err = pcall(fc.testing.fake_vmm, options)
+      assert.same({ false, "usage", "fake_vmm: " .. message }, { ok, err.code, err.message })
+      assert.matches("testing_spec.lua:%d+$", err.where)
+    end
+  end)
+
+  it("takes no fault that is misspelt", function ()
+    local api, server = fake()
+    for message, fault in pairs {
+      ["table of options expected, got number"] = 5,
+      ["aftr: unknown key (did you mean 'after'?)"] = { aftr = 5 },
+      ["after: seconds expected, got '5'"] = { after = "5" },
+      ["cut: integer expected, got 1.5"] = { cut = 1.5 },
+    } do
+      local ok, err = pcall(server.fault, server, fault)
+      assert.same({ false, "usage", "fault: " .. message }, { ok, err.code, err.message })
+      assert.matches("testing_spec.lua:%d+$", err.where)
+    end
+    assert.error_matches(function () server:fault() end, "fault: table of options expected, got nil")
+    assert(api:get_version())
+  end)
+
   it("loads what another has saved, and dies of what it cannot load", function ()
     local shared = {}
     local api = fake { snapshots = shared }

@@ -144,8 +144,8 @@ end
 --- Check what a verb is given as its options: a table or nil, each of its keys known. What is wrong raises.
 -- @tparam string verb
 -- @tparam ?table options
--- @tparam[opt] table known name -> type of the value, "seconds" for a time limit, true for what the verb checks itself; absent:
--- `timeout` alone
+-- @tparam[opt] table known name -> type of the value, "integer", "seconds" for a time limit, true for what the verb checks itself;
+-- absent: `timeout` alone
 -- @treturn table options; where there are none an empty table, not to be written to
 function loop.options (verb, options, known)
   if options == nil then
@@ -155,9 +155,10 @@ function loop.options (verb, options, known)
       message = ("%s: table of options expected, got %s"):format(verb, type(options)) })
   end
   known = known or TIMEOUT
-  for name, value in pairs(options) do
-    local kind = known[name]
-    local fits = kind == true or type(value) == kind or kind == "seconds" and type(value) == "number" and value == value
+  for name, value in next, options do
+    local kind, given = known[name], type(value)
+    local fits = given == kind or kind == true or kind == "seconds" and given == "number" and value == value
+      or kind == "integer" and math.type(value) == kind
     if not fits then
       refuse_option(verb, name, value, known)
     end

@@ -13,6 +13,7 @@ local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local http = require "firecracker.testing.http"
 local loop = require "firecracker.loop"
+local release = require "firecracker.release"
 local vmm = require "firecracker.testing.vmm"
 
 local files = core.files
@@ -135,6 +136,11 @@ local function make_path ()
   end
 end
 
+local OPTIONS <const> = {
+  path = "string", release = "string", id = "string", pci = "boolean", limit = "integer", mmds_limit = "integer",
+  drivers = "boolean", world = "table", snapshots = "table",
+}
+
 --- Serve a VMM's API without a VMM.
 -- @tparam[opt] table options `path` of the socket (absent: one in a directory of its own), `release` ("1.16.1"), `id`,
 -- `pci` (true: as with --enable-pci), `limit` (bytes of a request's body, 51200), `mmds_limit`, `drivers` (false: the guest
@@ -144,9 +150,9 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function testing.fake_vmm (options)
-  options = options or {}
-  if type(options) ~= "table" then
-    errors.raise(2, { code = "usage", message = ("fake_vmm: table expected, got %s"):format(type(options)) })
+  options = loop.options("fake_vmm", options, OPTIONS)
+  if options.release and not release.number(options.release) then
+    errors.raise(2, { code = "usage", message = ("fake_vmm: release: '%s' is none"):format(options.release) })
   end
   local state = {}
   for key, value in pairs(options) do
@@ -162,6 +168,9 @@ function testing.fake_vmm (options)
   end
   local listener, err = core.listener.open(path)
   if not listener then
+    if directory then
+      files.remove_directory(directory)
+    end
     return nil, err
   end
   local self = setmetatable({
@@ -172,13 +181,18 @@ function testing.fake_vmm (options)
   return self
 end
 
+local FAULTS <const> = { after = "seconds", cut = "integer", text = "string", close = "boolean", hang = "boolean" }
+
 --- Say how a reply to come is to go wrong. Each call is for one reply, in their order.
 -- @function fake:fault
 -- @tparam table fault `after` (seconds later), `cut` (only so many bytes, then it hangs up), `text` (in place of the reply),
 -- `close` (hang up after it), `hang` (no reply at all); `{}` lets one reply be
 -- @treturn table fake
 function methods:fault (fault)
-  self.faults[#self.faults + 1] = fault
+  if fault == nil then
+    errors.raise(2, { code = "usage", message = "fault: table of options expected, got nil" })
+  end
+  self.faults[#self.faults + 1] = loop.options("fault", fault, FAULTS)
   return self
 end
 
