@@ -101,6 +101,8 @@ describe("Firecracker's configuration file", function ()
     for message, call in pairs {
       ["config.load: path expected, got nil"] = function () file.load() end,
       ["config.dump: table expected, got string"] = function () file.dump "x" end,
+      ["config.dump: path expected, got 5"] = function () file.dump({}, 5) end,
+      ["config.dump: path expected, got false"] = function () file.dump({}, false) end,
     } do
       local ok, err = pcall(call)
       assert.is_false(ok)

@@ -174,6 +174,8 @@ end
 function file.dump (config, path)
   if type(config) ~= "table" then
     errors.raise(2, { code = "usage", message = ("config.dump: table expected, got %s"):format(type(config)) })
+  elseif path ~= nil and type(path) ~= "string" then
+    errors.raise(2, { code = "usage", message = ("config.dump: path expected, got %s"):format(errors.shown(path)) })
   end
   local sections = { drives = json.array {} }   -- the one section, beside boot-source, that must be there
   for key, value in pairs(config) do
