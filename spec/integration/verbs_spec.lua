@@ -5,6 +5,7 @@ local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local fc = require "firecracker"
 local leaks = require "spec.support.leaks"
+local sh = require "spec.support.sh"
 
 local h = fc.handlers.fcinit
 
@@ -65,6 +66,9 @@ describe("#kvm the verbs of a machine", function ()
     local _ <close> = assert(fc.boot(config))
     assert.same(argv, command)
     assert.equal("--no-seccomp --mmds-size-limit 100", table.concat(command, " ", #command - 2))
+    local shown = tostring(fc.command { id = "seen", vmm = { arguments = { "it's", "a b" } } })
+    assert.matches([[^/%g+ %-%-id seen .* 'it'\''s' 'a b'$]], shown)
+    assert.matches("\nseen\n.*\nit's\na b\n$", (sh("printf '%s\\n' " .. shown)))
     fails("spawn", "^cannot run the VMM", fc.command { vmm = { binary = "/no/such" } })
     local ok, err = pcall(fc.command, { vmm = { binry = "x" } })
     assert.is_false(ok)

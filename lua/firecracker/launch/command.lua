@@ -1,10 +1,13 @@
---- What a jailed start comes to: the command line, and the files that would be brought in.
+--- What a start comes to: the command line, and the files that would be brought into a jail.
 -- @module firecracker.launch.command
 
-local cgroups = require "firecracker.launch.cgroups"
-local jail = require "firecracker.launch.jail"
-local jailer = require "firecracker.launch.jailer"
-local staging = require "firecracker.launch.staging"
+local direct = require "firecracker.launch.direct"
+local lazy = require "firecracker.lazy"
+
+local cgroups = lazy "firecracker.launch.cgroups"
+local jail = lazy "firecracker.launch.jail"
+local jailer = lazy "firecracker.launch.jailer"
+local staging = lazy "firecracker.launch.staging"
 
 local command = {}
 
@@ -20,11 +23,24 @@ function metatable:__tostring ()
     words[i] = quote(word)
   end
   lines[1] = table.concat(words, " ")
-  for _, item in ipairs(self.staging) do
+  for _, item in ipairs(self.staging or {}) do
     lines[#lines + 1] = ("%s -> %s (%s: %s)"):format(item.path, item.jail, item.use,
       #item.ways > 0 and table.concat(item.ways, ", ") or "inside")
   end
   return table.concat(lines, "\n")
+end
+
+--- The command line of a machine without a jail; nothing is started or made.
+-- @tparam table vm
+-- @treturn[1] {string,...} argv; it prints as a line for a shell
+-- @return[2] nil
+-- @treturn[2] err the program is not there
+function command.plain (vm)
+  local binary, err = direct.find(vm.config)
+  if not binary then
+    return nil, err
+  end
+  return setmetatable(direct.command(vm, binary), metatable)
 end
 
 --- The command line of a jailed machine; nothing is started or made.

@@ -15,7 +15,8 @@ end
 
 --- The command line that starts a machine's VMM; nothing is started or made.
 -- @tparam table settings configuration
--- @treturn[1] {string,...} argv; of a jailed machine with `root` and `staging`, see @{firecracker.launch.command}
+-- @treturn[1] {string,...} argv, which prints as a line for a shell; of a jailed machine with `root` and `staging`, see
+-- @{firecracker.launch.command}
 -- @return[2] nil
 -- @treturn[2] err code "spawn": the program is not there
 function launch.command (settings)
@@ -23,15 +24,8 @@ function launch.command (settings)
   if not vm then
     return nil, err
   end
-  if vm.config.jailer then
-    return require("firecracker.launch.command").jailed(vm)
-  end
-  local binary
-  binary, err = direct.find(vm.config)
-  if not binary then
-    return nil, err
-  end
-  return direct.command(vm, binary)
+  local command = require "firecracker.launch.command"
+  return (vm.config.jailer and command.jailed or command.plain)(vm)
 end
 
 return launch
