@@ -42,8 +42,10 @@ static int netlink_parse (lua_State *L) {
   size_t length;
   fc_address a;
   const char *text = luaL_checklstring(L, 1, &length);
-  if (strlen(text) != length || !fc_address_parse(text, &a))
-    return 0;
+  if (strlen(text) != length || !fc_address_parse(text, &a)) {
+    lua_pushnil(L);
+    return 1;
+  }
   lua_pushlstring(L, (const char *)a.bytes, a.family == AF_INET6 ? 16 : 4);
   lua_pushinteger(L, a.prefix);
   return 2;
