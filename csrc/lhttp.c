@@ -14,18 +14,26 @@ Requests over Unix sockets with libcurl. Loaded at the first request.
 #define CLIENT_BOX "firecracker.http.client"
 #define REQUEST_BOX "firecracker.http.request"
 
+static fc_http_engine *find_engine (lua_State *L, int reactor_index) {
+  fc_http_engine *e = NULL;
+  if (lua_getiuservalue(L, reactor_index, 2) == LUA_TUSERDATA)
+    e = luaL_checkudata(L, -1, ENGINE_BOX);
+  lua_pop(L, 1);
+  return e;
+}
+
 /* The engine lives in the reactor's second user value: made after it, so finalised before it. */
 static fc_http_engine *engine_of (lua_State *L, int reactor_index) {
   fc_reactor_box *box = fc_check_reactor(L, reactor_index);
-  if (lua_getiuservalue(L, reactor_index, 2) == LUA_TUSERDATA) {
-    fc_http_engine *e = luaL_checkudata(L, -1, ENGINE_BOX);
-    lua_pop(L, 1);
-    return e;
-  }
-  lua_pop(L, 1);
+  fc_http_engine *there = find_engine(L, reactor_index);
+  if (there)
+    return there;
   fc_http_engine *e = lua_newuserdatauv(L, sizeof *e, 0);
   *e = (fc_http_engine){0};
   luaL_setmetatable(L, ENGINE_BOX);
+  there = find_engine(L, reactor_index);   /* a finalizer run for that memory may have made one */
+  if (there)
+    return there;
   fc_error err;
   if (fc_http_engine_open(e, &box->reactor, &err) < 0)
     luaL_error(L, "firecracker: %s", err.message);
@@ -82,10 +90,11 @@ A request, to be used again and again; one after another on it, several side by 
 @return[2] err
 */
 static int client_request (lua_State *L) {
-  fc_http_client *c = check_client(L);
+  check_client(L);
   fc_http_request *q = lua_newuserdatauv(L, sizeof *q, 1);
   *q = (fc_http_request){.directory_fd = -1};
   luaL_setmetatable(L, REQUEST_BOX);
+  fc_http_client *c = check_client(L);   /* again: a finalizer run for that memory may have closed it */
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);   /* the client lives as long as its requests */
   fc_error err;
@@ -120,6 +129,7 @@ static int request_start (lua_State *L) {
   const char *method = luaL_checkstring(L, 2);
   const char *path = luaL_checkstring(L, 3);
   const char *text = body ? NULL : luaL_optlstring(L, 4, NULL, &length);
+  q = check_request(L);   /* again: a finalizer may have closed it while a number became text */
   luaL_argcheck(L, q->state != FC_HTTP_RUNNING, 1, "this request is running");
   luaL_argcheck(L, method[0] && !method[strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")], 2, "capital letters expected");
   luaL_argcheck(L, path[0] == '/', 3, "must begin with a slash");

@@ -545,6 +545,33 @@ describe("http", function ()
     end)
   end)
 
+  it("is used no more when the collector, at work in the middle of a call, closed it", function ()
+    -- `during(finalizer, fn, ...)` calls the function; the first memory it wants has the finalizer run before it gets it
+    local out, status = host("", [[
+      local core, http = require "firecracker.core", require "firecracker.core.http"
+      collectgarbage("incremental", 100, 1000, 40)   -- a step is a whole round
+      local function during (finalizer, fn, ...)
+        local ran = false
+        collectgarbage()
+        collectgarbage "stop"
+        setmetatable({}, { __gc = function () ran = true; finalizer() end })
+        collectgarbage "restart"
+        if not ran then
+          print(pcall(fn, ...))
+        end
+      end
+      local made
+      during(function () made = http.client(core.reactor(), "/no/such") end, http.client, core.reactor(), "/no/such")
+      collectgarbage()
+      assert(made:request()):close()
+      local client, other = made, http.client(core.reactor(), "/no/such")
+      during(function () client:close() end, client.request, client)
+      local request = other:request()
+      during(function () other:close() end, request.start, request, "PUT", "/", 5)]])
+    assert.equal(0, status, out)
+    assert.matches("^true\tfirecracker%.http%.client: 0x%x+\nfalse\t[^\n]*%(closed client%)\nfalse\t[^\n]*%(closed request%)\n$", out)
+  end)
+
   describe("wrong use", function ()
     it("raises with what was expected", function ()
       local _, request = new "/no/such"
