@@ -42,6 +42,19 @@ local function rules (vm, chain, netns)
   return list
 end
 
+-- Lines of a shell script that nft's callers get in its place, for the duration of a function. %s: the real one.
+local function with_nft (lines, fn)
+  sh.tmpdir(function (dir)
+    local command = require "firecracker.network.command"
+    local path = command.path
+    local _ <close> = setmetatable({}, { __close = function () command.path = path end })
+    bed.write(dir .. "/nft", "#!/bin/sh\n" .. lines:gsub("%%s", (sh "command -v nft":match "%S+")))
+    sh(("chmod +x %s/nft"):format(dir))
+    function command.path () return dir .. ":" .. path() end
+    fn(dir)
+  end)
+end
+
 require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", function ()
   describe("a network by configuration:", function ()
     leaks.check(before_each, after_each, teardown)
@@ -108,15 +121,7 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
     end)
 
     it("NAT, by one nft each way", function ()
-      sh.tmpdir(function (dir)
-        local real = sh "command -v nft":match "%S+"
-        bed.write(dir .. "/nft", ("#!/bin/sh\necho \"$@\" >>%s/log\nexec %s \"$@\"\n"):format(dir, real))
-        sh(("chmod +x %s/nft"):format(dir))
-        local command = require "firecracker.network.command"
-        local path = command.path
-        finally(function () command.path = path end)
-        function command.path () return dir .. ":" .. path() end
-
+      with_nft('echo "$@" >>"$(dirname "$0")/log"; exec %s "$@"', function (dir)
         sh "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding"
         local vm <close> = assert(boot { { nat = { subnet = "10.3.0.0/24", subnet6 = "fd03::/64" } },
           { nat = { subnet = "10.4.0.0/16", address = "10.4.9.9", interface = "up0", nameservers = "9.9.9.9" } } })
@@ -145,6 +150,41 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
         assert(vm:stop())
         assert(other:stop())
         assert.equal(("-f -\n"):rep(4), bed.read(dir .. "/log"))
+      end)
+    end)
+
+    it("NAT whose nft is given up once it has made the table leaves none, and the same machine starts again", function ()
+      with_nft([[
+        rules=$(cat); echo "$rules" | %s "$@" || exit
+        case $rules in create*) touch "$(dirname "$0")/made"; exec sleep 60; esac]], function (dir)
+        local config = bed.config("idle", { id = "late", network_interfaces = { { iface_id = "net1", nat = { subnet = "10.3.0.0/24" } } } })
+        local mark = state()
+        local function given_up (code, err)
+          assert.equal(code, err.code)
+          assert.is_nil(err.undo_errors)
+          assert.is_truthy(core.files.look(dir .. "/made"))
+          assert.equal(mark, state())
+          os.remove(dir .. "/made")
+        end
+        fc.run(function ()
+          local task = fc.spawn(fc.boot, config)
+          bed.eventually(function () return core.files.look(dir .. "/made") end, "the table")
+          task:cancel()
+          given_up("cancelled", select(2, task:wait()))
+        end)
+        bed.patiently(function (timeout)
+          local _, err = assert(fc.new(config)):start { timeout = timeout }
+          local came = core.files.look(dir .. "/made")
+          return came and (given_up("timeout", err) or came)
+        end)
+        bed.write(dir .. "/nft", "#!/bin/sh\nexit 7\n")
+        local _, err = fc.boot(config)
+        assert.equal("nft", err.code)
+        assert.is_nil(err.undo_errors)   -- what was refused is not taken back
+        os.remove(dir .. "/nft")
+        local vm <close> = assert(fc.boot(config))
+        assert.equal(2, #rules(vm, "postrouting"))
+        assert(vm:stop())
       end)
     end)
 

@@ -204,16 +204,18 @@ function nat.finish (vm, net)
     ok, err = open_way_out(vm, net)
     inside, netns = false, nil
   end
+  local name, refused = names.table(vm.id), false
   if ok then
+    -- before it is made: of an nft that is given up nobody knows how far it came. Links of this id are ours, so is a table
+    vm:defer("nftables " .. name, function ()
+      return refused or nft(vm, netns, ("table inet %s\ndelete table inet %s\n"):format(name, name))
+    end, { nft_table = name, netns = vm.netns and vm.netns.name })
     ok, err = nft(vm, netns, rules(vm, inside))
+    refused = not ok and (err.code == "spawn" or (err.status or -1) > 0)
   end
   if not ok then
     return tap.refuse(vm.nat[1].field, err.message, err)
   end
-  local name = names.table(vm.id)
-  vm:defer("nftables " .. name, function ()
-    return nft(vm, netns, ("table inet %s\ndelete table inet %s\n"):format(name, name))
-  end, { nft_table = name, netns = vm.netns and vm.netns.name })
   return true
 end
 
