@@ -3,6 +3,7 @@
 #include "tree.h"
 
 #include "child.h"
+#include "files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -331,10 +332,15 @@ static int remove_entry (removal *r, int directory, const char *name, int depth)
   if (r->budget-- <= 0)
     return 1;
   int rc = unlinkat(directory, name, 0);
-  if (rc < 0 && (errno == EISDIR || errno == EPERM))   /* EPERM: what POSIX says of a directory */
+  bool forbidden = rc < 0 && errno == EPERM;   /* what POSIX says of a directory, and Linux of what is immutable */
+  if (rc < 0 && (errno == EISDIR || forbidden))
     rc = remove_directory(r, directory, name, depth);
   if (rc < 0 && errno == EBUSY)
     rc = unmount(directory, name) < 0 ? -1 : 1;
+  if (rc < 0 && forbidden && (errno == ENOTDIR || errno == ELOOP)) {
+    errno = EPERM;
+    return -1;
+  }
   if (rc < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))   /* gone, or another one by now */
     rc = errno == ENOENT ? 0 : 1;
   return rc;
@@ -346,6 +352,10 @@ int fc_tree_remove (int root, const char *path, int budget, fc_error *err) {
   if (parent < 0)
     return errno == ENOENT ? 0 : fc_error_system(err, errno, "cannot remove %s in the jail", path);
   removal r = {.top = -1, .budget = budget};
+  if (fc_files_random(&r.serial, sizeof r.serial, err) < 0) {   /* the tree's user cannot have taken the names before */
+    close(parent);
+    return -1;
+  }
   int rc = remove_entry(&r, parent, name, 0);
   int error = errno;
   close(parent);

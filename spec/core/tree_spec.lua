@@ -155,6 +155,33 @@ open("file", "w")
     assert.same({}, tree.list(root))
   end)
 
+  it("removes deep trees whatever names its user has taken at the top", function ()
+    -- the one that is found first is deep: no name has become free again by then
+    local program = [[
+import os
+os.mkdir("top"); os.chdir("top")
+for n in range(1000): os.mkdir(".removed-%d" % n)
+os.makedirs(os.listdir()[0] + "/d" * 33)]]
+    assert.equal(0, select(2, sh(("cd %s && python3 -c %s"):format(directory, sh.quote(program)))))
+    remove_all(root, "top")
+    assert.same({}, tree.list(root))
+  end)
+
+  it("says at once what cannot be removed", function ()
+    sh(("mkdir -p %s/a/b; : >%s/a/b/file"):format(directory, directory))
+    if select(2, sh(("chattr +i %s/a/b/file"):format(directory))) ~= 0 then
+      return pending "no immutable files here"
+    end
+    finally(function () sh(("chattr -i %s/a/b/file %s/a/b"):format(directory, directory)) end)
+    for _, name in ipairs { "a/b/file", "a/b", "a" } do
+      errno("EPERM", tree.remove(root, name))
+    end
+    sh(("chattr -i %s/a/b/file; chattr +i %s/a/b"):format(directory, directory))
+    errno("EPERM", tree.remove(root, "a/b"))
+    sh(("chattr -i %s/a/b"):format(directory))
+    remove_all(root, "a")
+  end)
+
   it("takes away what is mounted in it, and nothing of that", function ()
     if not is_root then return pending "needs root" end
     sh(("cd %s; mkdir -p a/b a/t; : >a/f; mount --bind %s/victim a/b; mount --bind %s/victim/file a/f; mount -t tmpfs none a/t; : >a/t/x")
