@@ -364,6 +364,30 @@ describe("#kvm #root a jailed machine", function ()
     end
   end)
 
+  it("that cannot empty the jail it adopts leaves what it held, and says why at once", function ()
+    local root = jails.base .. "/firecracker/full/root"
+    jails.later(function () sh(("chattr -R -i %s/run; rm -rf %s/firecracker"):format(root, jails.base)) end)
+    sh(("mkdir -p %s/mine %s/run; echo text >%s/mine/file; chown -R 5:6 %s; chmod 750 %s"):format(root, root, root, root, root))
+    local function refused (run)
+      assert.equal("", (sh(("cd %s/run; %s"):format(root, run))))
+      local before, began = jails.tree(root .. "/mine"), core.now()
+      local vm, err = fc.boot(jails.config("idle", { adopt = true }, { id = "full", timeouts = { stop = 0 } }))
+      assert.is_nil(vm)
+      assert.is_nil(err.undo_errors)
+      assert.is_true(core.now() - began < 20)
+      assert.equal(before, jails.tree(root .. "/mine"))
+      local look = files.look(root)
+      assert.same({ 5, 6, 488 }, { look.uid, look.gid, look.mode })   -- 0750
+      return err
+    end
+    local err = refused "for i in $(seq 600); do : >$i; done"   -- more than are removed at once
+    assert.equal("timeout", err.code)
+    assert.matches("run in the jail cannot be removed in time", err.message, 1, true)
+    if select(2, sh(("cd %s/run && rm * && : >x && chattr +i x"):format(root))) == 0 then
+      assert.equal("EPERM", refused("true").errno)
+    end
+  end)
+
   it("takes over what a machine left behind whose program was killed", function ()
     local program = ([[
       local fc = require "firecracker"

@@ -104,7 +104,8 @@ function jail.remove (parent, name, deadline)
     if done == nil or done then
       return done, err
     elseif core.now() > deadline then
-      return nil, errors.new { code = "timeout", message = ("%s in the jail cannot be removed: its content changes"):format(name) }
+      return nil, errors.new { code = "timeout",
+        message = ("%s in the jail cannot be removed in time: it holds much, or its content changes"):format(name) }
     end
     loop.sleep(0)
   end
@@ -124,10 +125,13 @@ local function sweep (root, place, deadline)
   return true
 end
 
--- Of a jail that was there before: what came since goes.
+-- Of a jail that was there before: what came since goes; all of it stays where taking it over failed.
 local function leave (place, deadline)
   local root <close> = tree.name(place.root)
-  local names, err = tree.list(root)
+  local names, err = {}, nil
+  if place.kept then
+    names, err = tree.list(root)
+  end
   for _, name in ipairs(names or {}) do
     local ok, problem = true, nil
     if not place.kept[name] then
@@ -215,13 +219,19 @@ local function adopt (vm, place)
   if ok then
     ok, err = sweep(root, place, core.now() + vm.config.timeouts.stop)
   end
-  local names = ok and tree.list(root)
+  local names
+  if ok then
+    names, err = tree.list(root)
+  end
+  if not names then
+    return nil, err
+  end
   place.kept = {}
-  for _, name in ipairs(names or {}) do
+  for _, name in ipairs(names) do
     place.kept[name] = true
     place.taken[name] = true
   end
-  return ok, err
+  return true
 end
 
 local function make (vm, place)
