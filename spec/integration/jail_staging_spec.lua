@@ -42,12 +42,17 @@ local function ways (config, seen)
   return config
 end
 
-local function drive (path, more)
+-- `more` fields of the drive, `others` sections beside it.
+local function drive (path, more, others)
   local config = { drive_id = "d", path_on_host = path, is_root_device = false, is_read_only = false }
   for key, value in pairs(more or {}) do
     config[key] = value
   end
-  return { drives = { config } }
+  local result = { drives = { config } }
+  for key, value in pairs(others or {}) do
+    result[key] = value
+  end
+  return result
 end
 
 -- Boot, look at a file in the jail, stop. What `files.look` says of it.
@@ -95,6 +100,69 @@ describe("#kvm #root staging", function ()
     assert(vm:stop())
     look = files.look(path)
     assert.same({ 5, 6, 288 }, { look.uid, look.gid, look.mode })
+  end)
+
+  -- Whose a file is, and its mode.
+  local function owner (path)
+    local look = files.look(path)
+    return ("%d:%d %o"):format(look.uid, look.gid, look.mode)
+  end
+
+  it("takes back what it lent whatever its user made of the mode, and leaves what somebody else was given", function ()
+    local path, warnings = jails.file "drive", {}
+    run("chown 5:6 " .. path .. "; chmod 440 " .. path)
+    local function used (change)
+      local vm <close> = assert(fc.boot(jails.config("idle", nil, drive(path, nil, { log = function (event)
+        warnings[#warnings + 1] = event.event == "warning" and event.message or nil
+      end }))))
+      run(change .. " " .. path)
+      assert.is_nil(assert(vm:stop()).undo_errors)
+      return owner(path), table.remove(warnings)
+    end
+    assert.same({ "5:6 440" }, { used ":" })
+    assert.same({ "5:6 440", path .. " had mode 4777 when it was given back; what it had before is set again" },
+      { used "chmod 4777" })
+    assert.same({ "7:8 600", path .. (" was lent to uid %d, but belongs to uid 7 by now: it stays so"):format(jails.uid) },
+      { used("chmod 600 " .. path .. "; chown 7:8") })
+    assert.same({}, warnings)
+  end)
+
+  it("lends one file to several machines, and takes it back when the last ends", function ()
+    local path = jails.file "drive"
+    run("chown 5:6 " .. path .. "; chmod 440 " .. path)
+    local function boot (uid)
+      return assert(fc.boot(jails.config("idle", { uid = uid }, drive(path))))
+    end
+    local function lent (uid)
+      return ("%d:%d 640"):format(uid, jails.gid)
+    end
+    for order, others in pairs { [{ 1, 2, 3 }] = { 1000, 2000, 3000 }, [{ 3, 2, 1 }] = { 1000, 2000, 3000 },
+                                 [{ 1, 2 }] = { 1000, 1000 }, [{ 2, 1, 3 }] = { 1000, 2000, 1000 } } do
+      local vms, left = {}, {}
+      for i, uid in ipairs(others) do
+        vms[i], left[i] = boot(uid), uid
+        assert.equal(lent(uid), owner(path))
+      end
+      for _, i in ipairs(order) do
+        assert.is_nil(assert(vms[i]:stop()).undo_errors)
+        left[i] = nil
+        local last
+        for n = 1, #others do
+          last = left[n] or last
+        end
+        assert.equal(last and lent(last) or "5:6 440", owner(path))
+      end
+    end
+    local one, two = boot(1000), boot(2000)   -- what was taken from the first is lent anew
+    run("chown 7:8 " .. path .. "; chmod 400 " .. path)
+    local three = boot(1000)
+    assert.same({ ("1000:%d 600"):format(jails.gid) }, { owner(path) })
+    for _, vm in ipairs { two, one } do
+      assert(vm:stop())
+      assert.same({ ("1000:%d 600"):format(jails.gid) }, { owner(path) })
+    end
+    assert(three:stop())
+    assert.equal("7:8 400", owner(path))
   end)
 
   it("keeps apart two files of one name", function ()
