@@ -104,6 +104,8 @@ Make a directory in a tree, and those above it; one that is there will do.
 @tparam fd tree
 @string path
 @int[opt=493] mode (493 is 0755)
+@int[opt] uid whose all that is made will be, and the directory itself, with this mode, if it is there
+@int[opt] gid
 @treturn[1] boolean true
 @return[2] nil
 @return[2] err
@@ -111,8 +113,11 @@ Make a directory in a tree, and those above it; one that is there will do.
 static int tree_mkdir (lua_State *L) {
   int root = root_of(L);
   const char *path = check_path(L, 2);
+  mode_t mode = (mode_t)luaL_optinteger(L, 3, 0755);
+  uid_t uid = (uid_t)luaL_optinteger(L, 4, -1);
+  gid_t gid = (gid_t)luaL_optinteger(L, 5, -1);
   fc_error err;
-  return fc_result(L, fc_tree_mkdir(root, path, (mode_t)luaL_optinteger(L, 3, 0755), &err), &err);
+  return fc_result(L, fc_tree_mkdir(root, path, mode, uid, gid, &err), &err);
 }
 
 /***
@@ -155,21 +160,28 @@ static int tree_link (lua_State *L) {
 }
 
 /***
-The device that a descriptor names once more in a tree.
+The device that a descriptor names once more in a tree, for a user.
 @function tree.mknod
 @tparam fd tree
 @string path
 @tparam fd source
+@int uid
+@int gid
+@int mode
 @treturn[1] boolean true
 @return[2] nil
-@return[2] err
+@return[2] err (`EPERM`: another file has its name by then)
 @see mknodat(2)
 */
 static int tree_mknod (lua_State *L) {
   int root = root_of(L);
   const char *path = check_path(L, 2);
+  int source = fc_check_fd(L, 3)->fd;
+  uid_t uid = (uid_t)luaL_checkinteger(L, 4);
+  gid_t gid = (gid_t)luaL_checkinteger(L, 5);
+  mode_t mode = (mode_t)luaL_checkinteger(L, 6);
   fc_error err;
-  return fc_result(L, fc_tree_mknod(root, path, fc_check_fd(L, 3)->fd, &err), &err);
+  return fc_result(L, fc_tree_mknod(root, path, source, uid, gid, mode, &err), &err);
 }
 
 /***

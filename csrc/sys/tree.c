@@ -100,7 +100,7 @@ static int reopen_directory (int fd) {
   return openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int fc_tree_mkdir (int root, const char *path, mode_t mode, fc_error *err) {
+int fc_tree_mkdir (int root, const char *path, mode_t mode, uid_t uid, gid_t gid, fc_error *err) {
   char part[PATH_MAX];
   size_t length = strlen(path);
   if (length >= sizeof part)
@@ -113,7 +113,8 @@ int fc_tree_mkdir (int root, const char *path, mode_t mode, fc_error *err) {
     int parent = resolve_parent(root, part, &name);
     int made = parent < 0 ? -1 : mkdirat(parent, name, mode);
     int fd = made == 0 || (parent >= 0 && errno == EEXIST) ? resolve_from(parent, name, O_RDONLY | O_DIRECTORY, 0, 0) : -1;
-    int rc = fd < 0 || (made == 0 && fchmod(fd, mode) < 0) ? -1 : 0;
+    bool given = uid != (uid_t)-1 && (made == 0 || end == length);
+    int rc = fd < 0 || ((made == 0 || given) && fchmod(fd, mode) < 0) || (given && fchown(fd, uid, gid) < 0) ? -1 : 0;
     int error = errno;
     if (fd >= 0)
       close(fd);
@@ -140,14 +141,34 @@ int fc_tree_link (int root, const char *path, int source, fc_error *err) {
   return finish(parent < 0 ? -1 : linkat(AT_FDCWD, from, parent, name, AT_SYMLINK_FOLLOW), parent, "link", path, err);
 }
 
-int fc_tree_mknod (int root, const char *path, int source, fc_error *err) {
+/* Give a device that was just made to a user: itself, as another file may have its name by now. */
+static int give_device (int parent, const char *name, const struct stat *source, uid_t uid, gid_t gid, mode_t mode) {
+  struct stat st;
+  fc_error err;
+  int error = 0, fd = resolve_from(parent, name, O_PATH | O_NOFOLLOW, 0, 0);
+  if (fd < 0)
+    return -1;
+  if (fstat(fd, &st) < 0)
+    error = errno;
+  else if ((st.st_mode & S_IFMT) != (source->st_mode & S_IFMT) || st.st_rdev != source->st_rdev || st.st_nlink != 1)
+    error = EPERM;
+  else if (fc_tree_give(fd, uid, gid, (long)mode, &err) < 0)
+    error = err.errnum;
+  close(fd);
+  errno = error;
+  return error ? -1 : 0;
+}
+
+int fc_tree_mknod (int root, const char *path, int source, uid_t uid, gid_t gid, mode_t mode, fc_error *err) {
   const char *name;
   struct stat st;
   if (fstat(source, &st) < 0 || (!S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode)))
     return fc_error_set(err, "system", EINVAL, "not a device: the original of %s", path);
   int parent = resolve_parent(root, path, &name);
-  return finish(parent < 0 ? -1 : mknodat(parent, name, (st.st_mode & S_IFMT) | 0600, st.st_rdev), parent,
-                "make device", path, err);
+  int rc = parent < 0 ? -1 : mknodat(parent, name, (st.st_mode & S_IFMT) | 0600, st.st_rdev);
+  if (rc == 0)
+    rc = give_device(parent, name, &st, uid, gid, mode);
+  return finish(rc, parent, "make device", path, err);
 }
 
 /* ---- mounts ---- */

@@ -21,14 +21,15 @@ int fc_tree_look (int fd, struct stat *st, fc_error *err);
 /* Set owner, group and mode of what a descriptor names; -1 leaves one as it is. */
 int fc_tree_give (int fd, uid_t uid, gid_t gid, long mode, fc_error *err);
 
-/* Make a directory beneath a root, and the missing ones above it, with exactly this mode. One that exists will do. */
-int fc_tree_mkdir (int root, const char *path, mode_t mode, fc_error *err);
+/* Make a directory beneath a root, and the missing ones above it, with exactly this mode. One that exists will do. Unless `uid`
+ * is -1, what is made is that user's; so is the directory itself, with this mode, if it exists. */
+int fc_tree_mkdir (int root, const char *path, mode_t mode, uid_t uid, gid_t gid, fc_error *err);
 /* Make a file, which must not exist, open for writing. */
 int fc_tree_create (int root, const char *path, mode_t mode, int *fd, fc_error *err);
 /* Make another name of what `source` names. @see linkat(2) */
 int fc_tree_link (int root, const char *path, int source, fc_error *err);
-/* Make the device that `source` names once more. @see mknodat(2) */
-int fc_tree_mknod (int root, const char *path, int source, fc_error *err);
+/* Make the device that `source` names once more, for a user. EPERM where another file has its name by then. @see mknodat(2) */
+int fc_tree_mknod (int root, const char *path, int source, uid_t uid, gid_t gid, mode_t mode, fc_error *err);
 /* Mount what `source` names over a file that is there. With `pid`, in that process's mount namespace: ESRCH unless
  * the tree is its root. @see move_mount(2), setns(2) */
 int fc_tree_bind (int root, const char *path, int source, bool read_only, pid_t pid, fc_error *err);

@@ -99,6 +99,29 @@ describe("#kvm #root a hostile jail", function ()
     assert.is_nil(ended.undo_errors)
   end)
 
+  it("is given no file of the host's in the place of a device or a directory that is made in it", function ()
+    local drive, tree = jails.file "drive", core.tree
+    local made = { mknod = tree.mknod, mkdir = tree.mkdir }
+    finally(function () tree.mknod, tree.mkdir = made.mknod, made.mkdir end)
+    local vm <close> = boot(nil, { drives = fc.drives.add({}, drive, { drive_id = "d" }) })
+    local planted = 0
+    for name, fn in pairs(made) do   -- its user puts another in the place of what was made, at once
+      tree[name] = function (root, path, ...)
+        local ok, err = fn(root, path, ...)
+        sh(("cd %s && mv -T %s away.%s && ln %s/file %s"):format(jails.root(vm), path, planted, victims, path))
+        planted = planted + 1
+        return ok, err
+      end
+    end
+    vm:vmm_path("/dev/null", "write", "/null")
+    vm:vmm_path(jails.root(vm) .. "/sub/socket", "socket")
+    assert.equal(2, planted)
+    local look = files.look(jails.root(vm) .. "/away.0")
+    assert.same({ "character", jails.uid, jails.gid, 384 }, { look.type, look.uid, look.gid, look.mode })
+    look = files.look(jails.root(vm) .. "/away.1")
+    assert.same({ "directory", jails.uid, jails.gid, 448 }, { look.type, look.uid, look.gid, look.mode })
+  end)
+
   it("is cleaned up whatever it holds", function ()
     local vm <close> = boot(nil, { vsock = { guest_cid = 3, uds_path = jails.files .. "/v" } })
     local root = jails.root(vm)

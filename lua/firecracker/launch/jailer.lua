@@ -96,8 +96,10 @@ local function prepare (vm, place)
   local directory, ok = socket:match "^/(.+)/", nil
   if root then
     ok, err = true, nil
-    if directory then
+    if directory == "run" then
       ok, err = tree.mkdir(root, directory, 448)   -- 0700
+    elseif directory then
+      ok, err = tree.mkdir(root, directory, 448, owner.uid, owner.gid)
     end
   end
   local log
@@ -110,10 +112,6 @@ local function prepare (vm, place)
   end
   if not log or not ok then
     return nil, err
-  end
-  if directory and directory ~= "run" then
-    local given <close> = assert(tree.at(root, directory))
-    ok, err = tree.give(given, owner.uid, owner.gid)
   end
   vm.vmm_log_path = place.root .. LOG
   vm.stderr_path = owner.stderr or vm.directory .. "/stderr.log"

@@ -139,12 +139,8 @@ function ways.bind (vm, root, item)
 end
 
 function ways.node (vm, root, item)
-  local ok, err = tree.mknod(root, item.name, item.source)
-  if not ok then
-    return nil, err
-  end
-  local node <close> = assert(tree.at(root, item.name))
-  return tree.give(node, vm.config.jailer.uid, vm.config.jailer.gid, item.use == "read" and 256 or 384)   -- 0400, 0600
+  local owner = vm.config.jailer
+  return tree.mknod(root, item.name, item.source, owner.uid, owner.gid, item.use == "read" and 256 or 384)   -- 0400, 0600
 end
 
 -- In pieces: the other tasks go on between them.
@@ -281,11 +277,7 @@ local function socket_place (vm, place, path, name, inside)
   local root <close>, err = tree.name(place.root)
   local ok = root
   if root and above and above ~= "run" then   -- that one is the jailer's
-    ok, err = tree.mkdir(root, above)
-    local directory <close> = ok and tree.at(root, above)
-    if directory then
-      ok, err = tree.give(directory, vm.config.jailer.uid, vm.config.jailer.gid, 448)   -- 0700
-    end
+    ok, err = tree.mkdir(root, above, 448, vm.config.jailer.uid, vm.config.jailer.gid)   -- 0700
   end
   if ok and not inside and not place.sockets[path] then   -- for whoever looks for it where the configuration says
     ok, err = files.symlink(("%s/%s"):format(place.root, name), path)
