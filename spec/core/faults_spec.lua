@@ -140,7 +140,7 @@ local ENTRIES <const> = {
       assert(tree.give(a, 0, 0, 448))
       assert(tree.look(a))
       local null <close> = assert(tree.name "/dev/null")
-      assert(tree.mknod(root, "a/null", null))
+      assert(tree.mknod(root, "a/null", null, 0, 0, 384))
       local copy <close> = assert(tree.copy(source, assert(tree.create(root, "a/b/file"))))
       assert(copy:step())
       assert(tree.list(root))
