@@ -291,6 +291,43 @@ describe("#kvm #root a jailed machine", function ()
     end
   end)
 
+  it("given up before its VMM is found ends that, and what that starts meanwhile, before its cgroup goes", function ()
+    local launcher, jail = require "firecracker.launch.jailer", require "firecracker.launch.jail"
+    local await, inhabitants = launcher.await, jail.inhabitants
+    finally(function () launcher.await, jail.inhabitants = await, inhabitants end)
+    local program = "import os, sys, time; os.chroot(sys.argv[1]); time.sleep(1000)"
+    for name, mode in pairs(MODES) do
+      if next(mode) then
+        local task, pid, late
+        function launcher.await (vm)   -- as if nothing were there yet
+          local path = ("%s/firecracker.pid"):format(jails.root(vm))
+          pid = bed.eventually(function () return files.look(path) and tonumber(bed.read(path)) end, "the pid file")
+          os.remove(path)
+          task:cancel()
+          return await(vm)
+        end
+        function jail.inhabitants (root)
+          local found = inhabitants(root)
+          if pid and not late then
+            late = tonumber((sh(("python3 -c %s %s >/dev/null 2>&1 & echo $!"):format(sh.quote(program), root))))
+            bed.eventually(function () return inhabitants(root)[#found + 1] end, "another process of the jail's")
+          end
+          return found
+        end
+        local vm, err = fc.run(function ()
+          task = fc.spawn(fc.boot, jails.config("idle", { daemonize = mode.daemonize, new_pid_ns = mode.new_pid_ns,
+            cgroups = { ["pids.max"] = 40 }, parent_cgroup = leaks.links }, { timeouts = { stop = 10 } }))
+          return task:wait()
+        end)
+        if err.field == "jailer.cgroups" then
+          return pending "no cgroup hierarchy with the controller pids here"
+        end
+        assert.same({ code = "cancelled" }, { vm = vm, code = err.code, undo_errors = err.undo_errors }, name)
+        assert.same({ false, false }, { lives(pid), lives(late) }, name)
+      end
+    end
+  end)
+
   it("without cgroups stays where we are", function ()
     local vm <close> = assert(fc.boot(jails.config "idle"))
     assert.equal(bed.read "/proc/self/cgroup", bed.read(("/proc/%d/cgroup"):format(vm.pid)))

@@ -78,17 +78,22 @@ function jail.inhabitants (root)
   return found
 end
 
--- Nothing lives on in a jail that is to go: a VMM that was never found, or one that was killed with its parent alone.
-local function evict (root)
-  for _, pid in ipairs(jail.inhabitants(root)) do
-    local process <close> = core.process.adopt(pid)
-    local look = process and files.look(("/proc/%d/root/."):format(pid))   -- still the same process
-    local here = files.look(root)
-    if look and here and look.inode == here.inode and look.device == here.device then
-      process:signal "KILL"
-      while not process:poll() and loop.park(math.huge, process:key()) do end
+--- Nothing lives on in a jail that is to go: a VMM that was never found, or one that was killed with its parent alone.
+-- @tparam string root
+-- @tparam number deadline a time of core.now()
+function jail.evict (root, deadline)
+  repeat   -- one of them may have made another meanwhile
+    local pids = jail.inhabitants(root)
+    for _, pid in ipairs(pids) do
+      local process <close> = core.process.adopt(pid)
+      local look = process and files.look(("/proc/%d/root/."):format(pid))   -- still the same process
+      local here = files.look(root)
+      if look and here and look.inode == here.inode and look.device == here.device then
+        process:signal "KILL"
+        while not process:poll() and loop.park(deadline, process:key()) do end
+      end
     end
-  end
+  until not pids[1] or core.now() > deadline
 end
 
 --- Remove something of a jail, piece by piece: its user can have left millions of files.
@@ -148,9 +153,6 @@ local function remove_all (vm)
   local place = vm.jail
   vm.jail = nil
   local deadline = core.now() + vm.config.timeouts.stop
-  if place.owned and (vm.config.jailer.daemonize or vm.config.jailer.new_pid_ns) then
-    evict(place.root)
-  end
   if place.before then
     return leave(place, deadline)
   end

@@ -145,6 +145,7 @@ local function own_jailer (vm, child, argv)
     local deadline = core.now() + process.REAP
     while not child:poll() and loop.park(deadline, child:key()) do end
     child:close()
+    jail.evict(vm.jail.root, core.now() + vm.config.timeouts.stop)   -- now: its cgroup goes next
   end, { pid = child:pid() })
   vm:emit { event = "spawn", level = "debug", pid = child:pid(), argv = argv }
 end
