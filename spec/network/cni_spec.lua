@@ -171,6 +171,7 @@ describe("the result of a plugin", function ()
     refused("ips[0].address: '10.0.0.2' is no address", function (t) t.ips[1].address = "10.0.0.2" end)
     refused("ips[0].address: address expected", function (t) t.ips[1] = {} end)
     refused("ips[0].gateway: 'x' is no address", function (t) t.ips[1].gateway = "x" end)
+    refused("interfaces: 'tap 0' is no name of a tap", function (t) t.interfaces[3] = { name = "tap 0", sandbox = "vm1" } end)
     refused("interfaces.mac: 'x' is no address", function (t) t.interfaces[2].mac = "x" end)
     refused("routes: list expected", function (t) t.routes = "x" end)
     refused("dns.nameservers: '' is no address", function (t) t.dns.nameservers = { "" } end)
@@ -343,6 +344,32 @@ print(json.dumps(r))' ]] .. dir .. [[/tc-redirect-tap.ADD $CNI_NETNS $CNI_CONTAI
       assert.same({ "tap9", "06:00:00:00:00:08", { "10.1.0.7/24" } },
         { theirs.taps[1], theirs.addresses[1].mac, theirs.addresses[1].addresses })
       assert.equal("", (sh(("tc -n fc-%s qdisc show dev eth0 ingress"):format(theirs.id))))
+    end)
+
+    it("whose plugin names a tap that is not there, or no tap, is refused: the VMM would make one", function ()
+      recorder(dir, "first", MAKE)
+      local function boot (add)
+        recorder(dir, "tc-redirect-tap", ([[
+          netns=$(basename $CNI_NETNS)
+          case $CNI_COMMAND in
+            ADD) %s
+              printf '{"cniVersion":"1.0.0","interfaces":[{"name":"tap9","sandbox":"%%s"}],"ips":[]}' $CNI_CONTAINERID ;;
+            DEL) ip -n $netns link del tap9 2>/dev/null; true ;;
+          esac]]):format(add))
+        return fc.boot(config(network(plugin "first", plugin "tc-redirect-tap"), { bin_path = dir }))
+      end
+      for add, message in pairs { [":"] = "no interface 'tap9' on this host",
+                                  ["ip -n $netns link add tap9 type bridge"] = "'tap9' is no tap" } do
+        local none, err = boot(add)
+        assert.is_nil(none)
+        assert.same({ code = "cni", field = "network_interfaces[1].cni" }, { code = err.code, field = err.field, hint = err.hint })
+        assert.equal("fcinit.SetupNetwork: config.network_interfaces[1].cni: the result: " .. message, err.message)
+        assert.is_nil(err.undo_errors)
+      end
+      local vm <close> = assert(boot "ip -n $netns tuntap add mode tap tap9")
+      assert.equal("tap9", vm.taps[1])
+      assert.matches("^%x%x:%x%x:%x%x:%x%x:%x%x:%x%x$", vm.addresses[1].mac)
+      stop(vm)
     end)
 
     it("that fails says what the plugin said, and every plugin gets its DEL", function ()

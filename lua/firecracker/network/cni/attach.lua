@@ -3,6 +3,7 @@
 
 local cni = require "firecracker.network.cni"
 local core = require "firecracker.core"
+local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
 local network = require "firecracker.network"
 local result = require "firecracker.network.cni.result"
@@ -66,7 +67,13 @@ function attach.make (vm, net, i)
     found, err = result.read(answer, options.if_name, attachment.netns, attachment.id)
   end
   if found and found.tap then
-    name, link = found.tap, net:link(found.tap)
+    link, err = tap.find(net, nil, found.tap)
+    if link then
+      name = found.tap
+    else
+      err.code, err.hint = "cni", nil
+      errors.context(err, "the result")
+    end
   elseif found then
     name, link = redirect(vm, net, i, options.if_name)
     err = link
@@ -74,7 +81,7 @@ function attach.make (vm, net, i)
   if not name then
     return tap.refuse(field, err.message, err)
   end
-  found.mac, found.mtu, found.if_name = found.mac or link.mac, link and link.mtu, options.vm_if_name
+  found.mac, found.mtu, found.if_name = found.mac or link.mac, link.mtu, options.vm_if_name
   table.insert(vm.attachments, attachment)
   return name, found
 end

@@ -7,6 +7,8 @@ local errors = require "firecracker.errors"
 
 local result = {}
 
+local LONGEST <const> = 15   -- bytes of a link's name
+
 -- Leaves the reading.
 local function refuse (message, ...)
   error(errors.new { code = "cni", message = "the result: " .. message:format(...) }, 0)
@@ -70,6 +72,9 @@ local function read (value, if_name, netns, id)
   local own, tap = find(interfaces, if_name, netns, id)
   if not own and #interfaces > 0 then
     refuse("no interface '%s' in %s", if_name, netns)
+  end
+  if tap and (#tap > LONGEST or tap:find "[%s/:%%]" or tap == "." or tap == "..") then
+    refuse("interfaces: '%s' is no name of a tap", tap)
   end
   local found = { tap = tap, addresses = {}, gateways = {}, nameservers = {}, routes = {}, search = {} }
   found.mac = own and text(interfaces[own], "mac", "interfaces")
