@@ -420,6 +420,17 @@ describe("#kvm a machine that cannot start", function ()
     assert.matches("config.vmm.socket_path: 155 bytes, a socket's path has at most 107", err.message)
   end)
 
+  it("has its socket in the topmost directory, too", function ()
+    if core.files.euid() ~= 0 then
+      return pending "needs root"
+    end
+    local path = ("/%s.sock"):format(leaks.links)
+    local vm <close> = assert(fc.boot(bed.config("idle", { vmm = { socket_path = path } })))
+    assert.is_true(core.files.listens(path))
+    vm:close()
+    assert.is_nil(core.files.look(path))
+  end)
+
   it("leaves its socket's place to whoever serves it now", function ()
     local path = bed.scratch "socket"
     local vm <close> = assert(fc.boot(bed.config("idle", { vmm = { socket_path = path } })))

@@ -112,7 +112,8 @@ local function prepare_socket (vm)
   vm:defer("api socket", function ()
     return is_served(path) or files.unlink(path)   -- who came to serve it meanwhile keeps it
   end, { path = path })
-  return path:match "^(.*)/([^/]+)$"
+  local above, name = path:match "^(.*)/([^/]+)$"
+  return above == "" and "/" or above, name
 end
 
 -- What is closed together.
