@@ -93,10 +93,12 @@ describe("#kvm #root a jailed machine", function ()
 
     it("starts by file, " .. name, function ()
       local drive = jails.file("drive", nil)
-      local config = jails.config("idle", mode, { drives = fc.drives.add({}, drive), mmds = { a = 1 } })
+      local config = jails.config("idle", mode, { drives = fc.drives.add({}, drive), mmds = { a = 1 },
+        cpu_config = { kvm_capabilities = { "!56" } } })
       local vm <close> = assert(fc.boot(config, { via = "config_file" }))
       assert.equal("/vm/drives/drive1", vm:full_config().drives[1].path_on_host)
       assert.same({ a = 1 }, vm:metadata())
+      assert.equal("drives\nkernel\n", (sh(("ls -A %s/vm"):format(jails.root(vm)))))   -- what was read of configuration is gone
       assert(vm:stop())
     end)
   end

@@ -12,6 +12,7 @@ local launch = require "firecracker.launch"
 local loop = require "firecracker.loop"
 local operations = require "firecracker.api.operations"
 local process = require "firecracker.machine.process"
+local vmm_paths = require "firecracker.machine.paths"
 
 local PATIENCE <const> = 1   -- seconds
 local FIRST_LOOK <const>, LAST_LOOK <const> = 0.5e-3, 4e-3
@@ -92,8 +93,8 @@ end
 
 local TAKES <const> = { PUT = put, PATCH = patch }
 
--- The file's text; `paths` of what stands beside it.
-local function compose (noted, paths)
+-- The file's text; `written` is what stands beside it.
+local function compose (noted, written)
   local members = {}
   for path, text in pairs(noted.sections) do
     members[#members + 1] = not ASIDE[path] and ("%q:%s"):format(sections[path], text) or nil
@@ -101,43 +102,58 @@ local function compose (noted, paths)
   for list, items in pairs(noted.lists) do
     members[#members + 1] = ("%q:[%s]"):format(list, table.concat(items, ","))
   end
-  if paths["cpu-config"] then
-    members[#members + 1] = '"cpu-config":' .. json.encode(paths["cpu-config"])
+  if written["cpu-config"] then
+    members[#members + 1] = '"cpu-config":' .. json.encode(written["cpu-config"].seen)
   end
   table.sort(members)
   return ("{%s}"):format(table.concat(members, ","))
 end
 
+-- What the VMM has read, and its copy in a jail.
+local function remove (vm, path)
+  local ok, err = vmm_paths.forget(vm, path, "read")
+  if ok then
+    ok, err = files.unlink(path)
+  end
+  return ok, err
+end
+
 -- A file of the machine's directory, which is ours alone; it goes once it is read, and with the machine in any case.
-local function write (vm, paths, name, text)
+-- In `written` its `path`, and as the VMM sees it, `seen`: in a jail that is a copy.
+local function write (vm, written, name, text)
   local path = ("%s/%s.json"):format(vm.directory, name)
-  local ok, err = files.unlink(path)
+  local ok, err = remove(vm, path)
   if ok then
     ok, err = files.create(path)
   end
   if not ok then
     return nil, err
   end
-  paths[name] = path
   vm:defer(name .. " file", function ()
     return files.unlink(path)
   end, { path = path })
-  return config_file.write(path, text)
+  ok, err = config_file.write(path, text)
+  local seen
+  if ok then
+    seen, err = vm:vmm_path(path)
+  end
+  written[name] = { path = path, seen = seen }
+  return seen, err
 end
 
 local function write_all (vm, noted)
-  local paths = {}
+  local written = {}
   for path in pairs(ASIDE) do
     local ok, err = true, nil
     if noted.sections[path] then
-      ok, err = write(vm, paths, sections[path], noted.sections[path])
+      ok, err = write(vm, written, sections[path], noted.sections[path])
     end
     if not ok then
       return nil, err
     end
   end
-  local ok, err = write(vm, paths, "config", compose(noted, paths))
-  return ok and paths, err
+  local ok, err = write(vm, written, "config", compose(noted, written))
+  return ok and written, err
 end
 
 -- How many system call filters a process has on (Linux 5.9); ours, in a container, are the VMM's from its beginning.
@@ -186,19 +202,15 @@ local function ran (err)
 end
 
 local function start (vm, noted, options)
-  local paths, err = write_all(vm, noted)
-  if not paths then
+  local written, err = write_all(vm, noted)
+  if not written then
     return nil, err
   end
   local arguments = {}
   for _, flag in ipairs(FLAGS) do
-    local path = paths[flag.file]
-    if path then
-      path, err = vm:vmm_path(path)
-      if not path then
-        return nil, err
-      end
-      table.move({ flag.name, path }, 1, 2, #arguments + 1, arguments)
+    local file = written[flag.file]
+    if file then
+      table.move({ flag.name, file.seen }, 1, 2, #arguments + 1, arguments)
     end
   end
   local launcher = launch.of(vm.config)
@@ -220,8 +232,8 @@ local function start (vm, noted, options)
     return nil, err
   end
   vm.api.request = nil   -- the client's own from here
-  for _, path in pairs(paths) do
-    ok, err = files.unlink(path)
+  for _, file in pairs(written) do
+    ok, err = remove(vm, file.path)
     if not ok then
       return nil, err
     end

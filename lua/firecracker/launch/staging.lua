@@ -250,6 +250,11 @@ local function stage (vm, place, item)
     "jailer.staging_for can ask for a copy; what the VMM writes goes with the jail then" or nil })
 end
 
+-- Under which a file that was brought in is found again.
+local function key_of (path, use)
+  return (use == "read" and "" or "+") .. path
+end
+
 -- Two files of one name do not meet.
 local function free_name (place, name)
   local result, n = name, 1
@@ -316,7 +321,7 @@ function staging.path (vm, path, use, name, called)
   if not place then
     return nil, err
   end
-  local key = (use == "read" and "" or "+") .. path
+  local key = key_of(path, use)
   local staged = place.staged[key]
   if staged and serves(staged, path, name) then
     return "/" .. staged.name, path
@@ -363,14 +368,15 @@ function staging.origin (vm, seen)
   return vm.jail.root .. seen
 end
 
---- Take out of the jail what the VMM has made, and give it its owner back.
+--- Take out of the jail what the VMM has made, or read, and give it its owner back.
 -- @tparam table vm
 -- @tparam string path the host's; what was not brought in is no error
+-- @tparam[opt] string use "read", if that was what it was brought in for
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err
-function staging.forget (vm, path)
-  local place, key = vm.jail, "+" .. path
+function staging.forget (vm, path, use)
+  local place, key = vm.jail, key_of(path, use)
   local staged = place and place.staged[key]
   if not staged then
     return true

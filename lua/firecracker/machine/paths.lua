@@ -45,17 +45,18 @@ function paths.methods:vmm_path (path, use, name, called)
   return require("firecracker.launch.staging").path(self, path, use or "read", name, called)
 end
 
---- The VMM is through with what it has made: nothing of it stays in the jail.
+--- The VMM is through with what it has made, or read: nothing of it stays in the jail.
 -- @tparam table vm
 -- @tparam string path the host's
+-- @tparam[opt] string use "read", if that was what it was brought in for
 -- @treturn[1] boolean true
 -- @return[2] nil
 -- @treturn[2] err
-function paths.forget (vm, path)
+function paths.forget (vm, path, use)
   if not vm.jail then
     return true
   end
-  return require("firecracker.launch.staging").forget(vm, path)
+  return require("firecracker.launch.staging").forget(vm, path, use)
 end
 
 --- What names a plain file.
