@@ -44,6 +44,11 @@ function jails.root (vm)
   return ("%s/firecracker/%s/root"):format(jails.base, vm.id)
 end
 
+-- Whose the guests are, which jails have as hard links.
+local function guests ()
+  return (sh(("find %s -printf '%%p %%U:%%G %%m\\n' | sort"):format(sh.quote(bed.guest "idle":match "^(.*)/"))))
+end
+
 local cleanups = {}
 
 --- Call a function when the spec ends, before it is looked for what is left.
@@ -63,9 +68,10 @@ function jails.status (pid, field)
   return bed.read(("/proc/%s/status"):format(pid)):match("\n" .. field .. ":%s*([^\n]*)")
 end
 
---- Around the specs of a block: a directory of jails and one of files, both as they were after each; and no leaks.
+--- Around the specs of a block: a directory of jails and one of files, both as they were after each, as are the guests; and
+-- no leaks.
 function jails.check (before_each, after_each, setup, teardown)
-  local before
+  local before, guests_before
   setup(function ()
     jails.base, jails.files = bed.scratch "jails", bed.scratch "files"
     assert(files.mkdir(jails.base))
@@ -77,9 +83,10 @@ function jails.check (before_each, after_each, setup, teardown)
     end
   end)
   leaks.check(before_each, after_each, teardown)
-  before_each(function () before = jails.tree(jails.base, jails.files) end)
+  before_each(function () before, guests_before = jails.tree(jails.base, jails.files), guests() end)
   after_each(function ()
     luassert.equal(before, jails.tree(jails.base, jails.files))
+    luassert.equal(guests_before, guests())
     local mounts = bed.read "/proc/self/mountinfo"
     luassert.is_nil(mounts:find(jails.base, 1, true) or mounts:find(jails.files, 1, true))
   end)
