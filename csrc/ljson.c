@@ -197,22 +197,27 @@ static int compare_keys (const void *a, const void *b) {
 
 static void encode_value (lua_State *L, int index, fc_buffer *out, const path *p, int depth);
 
-/* Keys in sorted order, so that the same table gives the same text. */
+/* Keys in sorted order, so that the same table gives the same text. They stay on the stack: a finalizer, run for memory that is
+ * wanted meanwhile, may take them out of the table. */
 static void encode_object (lua_State *L, int index, size_t count, fc_buffer *out, const path *p, int depth) {
-  enum { FEW = 16 };
+  enum { FEW = 16, MORE = 8 };
   const char *few[FEW], **keys = few;
   size_t at = 0;
   int top = lua_gettop(L);
+  luaL_checkstack(L, count < INT_MAX - MORE ? (int)count + MORE : INT_MAX, "json");
   if (count > FEW)
     keys = lua_newuserdatauv(L, count * sizeof *keys, 0);
-  for (lua_pushnil(L); lua_next(L, index) && at < count; lua_pop(L, 1)) {
+  for (lua_pushnil(L); lua_next(L, index) && at < count; lua_pushvalue(L, -1)) {
     size_t length;
-    keys[at] = lua_tolstring(L, -2, &length);   /* the table keeps the string */
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TSTRING)
+      encode_error(L, p, "a table that has changed meanwhile cannot be sent");
+    keys[at] = lua_tolstring(L, -1, &length);
     if (strlen(keys[at++]) != length)
       encode_error(L, p, NUL_BYTE);
   }
-  qsort(keys, count, sizeof *keys, compare_keys);
-  for (size_t i = 0; i < count; i++) {
+  qsort(keys, at, sizeof *keys, compare_keys);
+  for (size_t i = 0; i < at; i++) {
     path here = {p, keys[i], 0};
     if (i > 0)
       put(L, out, ",", 1);

@@ -1,4 +1,5 @@
 local core = require "firecracker.core"
+local host = require "spec.support.host"
 local fds = require "spec.support.fds"
 
 local json = core.json
@@ -197,5 +198,36 @@ describe("json", function ()
       assert.equal("[]", json.encode(list))
       assert.has_error(function () json.array "x" end, "bad argument #1 to 'array' (table expected, got string)")
     end)
+  end)
+
+  it("survives a table that the collector, at work in the middle, has changed", function ()
+    local out, status = host("", [[
+      local json = require "firecracker.core".json
+      collectgarbage("incremental", 100, 1000, 40)   -- a step is a whole round
+      for _, change in ipairs {
+        function (t) for key in pairs(t) do t[key] = nil end end,
+        function (t) for key in pairs(t) do t[key] = nil end t[true] = 1 end,
+        function (t) for key in pairs(t) do t[key] = nil end t[1] = 1 end,
+        function (t) t.key1 = nil end,
+      } do
+        local t = {}
+        for i = 1, 40 do t["key" .. i] = i end
+        collectgarbage()
+        collectgarbage "stop"
+        setmetatable({}, { __gc = function () change(t) end })
+        collectgarbage "restart"
+        print(pcall(json.encode, t))
+      end
+      -- a key that is out of the table while its value is written
+      local t = { inner = {}, last = 1 }
+      for i = 1, 40 do t.inner["key" .. i] = i end
+      collectgarbage "stop"
+      setmetatable({}, { __gc = function () t.last = nil end })
+      collectgarbage "restart"
+      print(pcall(json.encode, t))]])
+    assert.equal(0, status, out)
+    local changed = "false\t[^\n]+a table that has changed meanwhile cannot be sent\n"
+    assert.matches("^true\t{}\n" .. changed .. changed .. "true\t{\"key10\":10,[^\n]+}\n" ..
+      "false\t[^\n]+value%.last: a nil cannot be sent\n$", out)
   end)
 end)
