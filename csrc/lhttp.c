@@ -123,13 +123,13 @@ Send. The request's key fires when the reply is there, or it failed.
 @return[2] err
 */
 static int request_start (lua_State *L) {
-  fc_http_request *q = check_request(L);
+  check_request(L);
   fc_buffer copy = {0}, *body = lua_touserdata(L, 4) ? luaL_checkudata(L, 4, FC_SCRATCH_BOX) : NULL;
   size_t length;
   const char *method = luaL_checkstring(L, 2);
   const char *path = luaL_checkstring(L, 3);
   const char *text = body ? NULL : luaL_optlstring(L, 4, NULL, &length);
-  q = check_request(L);   /* again: a finalizer may have closed it while a number became text */
+  fc_http_request *q = check_request(L);   /* again: a finalizer may have closed it while a number became text */
   luaL_argcheck(L, q->state != FC_HTTP_RUNNING, 1, "this request is running");
   luaL_argcheck(L, method[0] && !method[strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")], 2, "capital letters expected");
   luaL_argcheck(L, path[0] == '/', 3, "must begin with a slash");
