@@ -204,7 +204,10 @@ static void encode_object (lua_State *L, int index, size_t count, fc_buffer *out
   const char *few[FEW], **keys = few;
   size_t at = 0;
   int top = lua_gettop(L);
-  luaL_checkstack(L, count < INT_MAX - MORE ? (int)count + MORE : INT_MAX, "json");
+  if (count > INT_MAX - MORE || !lua_checkstack(L, (int)count + MORE)) {
+    lua_pushliteral(L, "not enough memory");   /* as Lua says it */
+    lua_error(L);
+  }
   if (count > FEW)
     keys = lua_newuserdatauv(L, count * sizeof *keys, 0);
   for (lua_pushnil(L); lua_next(L, index) && at < count; lua_pushvalue(L, -1)) {
