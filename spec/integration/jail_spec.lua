@@ -216,7 +216,7 @@ describe("#kvm #root a jailed machine", function ()
       local vm <close> = assert(fc.boot(jails.config("idle", mode, { drives = fc.drives.add({}, first, { drive_id = "d" }) })))
       assert(vm:update_drive("d", { path_on_host = second }))
       assert.matches(" /vm/drives/d%.2 rw,nosuid,nodev,noexec", bed.read(("/proc/%d/mountinfo"):format(vm.pid)))
-      assert.is_nil(sh("cat /proc/self/mountinfo"):find(vm.id, 1, true))
+      assert.is_nil(sh("cat /proc/self/mountinfo"):find(vm.id .. "/root/vm/drives/", 1, true))
       assert(vm:stop())
       assert.equal(0, files.look(second).uid)
     end
