@@ -2,6 +2,7 @@
 local bed = require "spec.support.bed"
 local exposition = require "spec.support.exposition"
 local fc = require "firecracker"
+local fc_files = require "firecracker.core".files
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
 
@@ -85,6 +86,22 @@ describe("#kvm the VMM's metrics", function ()
       assert.is_nil(values)
       assert.equal("state", err.code)
       assert.matches(metrics and "its metrics go to who reads " .. fifo or "config.metrics is absent", err.message, 1, true)
+    end
+  end)
+
+  -- Asked for once the VMM was gone, they held up the process for ever: it opened the FIFO, and nobody wrote to it any more.
+  it("in a FIFO that is only named are its reader's", function ()
+    local fifo = bed.scratch "fifo"
+    finally(function () os.remove(fifo) end)
+    assert(fc_files.mkfifo(fifo))
+    local vm <close> = assert(fc.boot(bed.config("idle", { metrics = { metrics_path = fifo } })))
+    for _ = 1, 2 do
+      local values, err = vm:metrics()
+      assert.is_nil(values)
+      assert.equal("state", err.code)
+      assert.matches("its metrics go to who reads " .. fifo, err.message, 1, true)
+      vm:kill "KILL"
+      vm:wait()
     end
   end)
 

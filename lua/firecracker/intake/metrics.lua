@@ -16,7 +16,9 @@ file_reader.__index = file_reader
 
 function file_reader:finish ()
   local fd <close> = files.open(self.path, "r", true)
-  local file <close> = fd and io.open("/proc/self/fd/" .. fd:number())
+  local name = fd and "/proc/self/fd/" .. fd:number()
+  local look = name and files.look(name, true)
+  local file <close> = look and look.type ~= "fifo" and io.open(name) or nil     -- a FIFO may let nobody open it
   if not file or not file:seek("set", self.offset) then
     return
   end
@@ -67,6 +69,13 @@ local function flush (vm, self, deadline)
   return true
 end
 
+-- The FIFO whose reader is somebody else.
+local function fifo_of (config)
+  local path = config and config.metrics_path
+  local look = path and files.look(path, true)
+  return config and config.fifo or look and look.type == "fifo" and path
+end
+
 --- The metrics of a machine, see `vm:metrics`.
 -- @tparam table vm
 -- @tparam[opt] table options
@@ -77,7 +86,7 @@ function counts.of (vm, options)
   options = check_options(options)
   local self = vm.readers and vm.readers.metrics
   if not self then
-    local fifo = vm.config.metrics and vm.config.metrics.fifo
+    local fifo = fifo_of(vm.config.metrics)
     return nil, errors.new {
       code = "state", operation = "metrics",
       message = ("machine %s: %s"):format(vm.id, fifo and "its metrics go to who reads " .. fifo

@@ -83,7 +83,7 @@ end
 -- @treturn[2] err
 function places.make_file (vm, section, path)
   local there = files.look(path, true)
-  if section == "metrics" then
+  if section == "metrics" and not (there and there.type == "fifo") then     -- who reads that is somebody else
     vm.readers = vm.readers or {}
     vm.readers.metrics = require "firecracker.intake.metrics".of_file(path, there and there.mtime * 1000 or 0)
   end
