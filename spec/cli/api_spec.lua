@@ -78,6 +78,10 @@ describe("fclua api", function ()
     assert.equal(1, #fake.vmm.drives)
     assert.same({ 0, "", "" }, { ask(fake, { "PUT", "/mmds", '{"a":[],"b":null}' }) })
     assert.same({ 0, '{"a":[],"b":null}\n', "" }, { ask(fake, { "GET", "/mmds" }) })
+    for _, text in ipairs { "false", "0", '""', "[]" } do
+      assert.same({ 0, "", "" }, { ask(fake, { "PUT", "/mmds", text }) })
+      assert.same({ 0, text .. "\n", "" }, { ask(fake, { "GET", "/mmds" }) })
+    end
     local status, _, said = ask(fake, { "GET", "/mmds" }, "No space left on device")
     assert.same({ 1, "fclua: standard output: No space left on device\n" }, { status, said })
   end)

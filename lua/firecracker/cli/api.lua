@@ -82,7 +82,10 @@ local function send (options, operation, id, body)
   else
     value, err = one[operation.name](one, body)
   end
-  return value and (last.reply or ""), err
+  if value == nil then     -- false is a reply too: metadata may be any JSON
+    return nil, err
+  end
+  return last.reply or ""
 end
 
 --- Run the sub-command.
