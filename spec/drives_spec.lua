@@ -17,6 +17,16 @@ describe("lists of drives", function ()
     assert.same(list, config.check { drives = list }.drives)
   end)
 
+  it("may hold what is wrong: the check of the configuration finds it", function ()
+    for _, wrong in ipairs { {}, { path_on_host = "/a" }, "/a" } do
+      local list = drives.add({ wrong }, "/b")
+      assert.equal("drive1", list[2].drive_id)
+      local ok, err = pcall(config.check, { drives = list })
+      assert.is_false(ok)
+      assert.matches("^config.drives%[1%]", err.message)
+    end
+  end)
+
   it("need no root drive, and refuse at the caller's line", function ()
     assert.equal("drive1", drives.add({}, "x")[1].drive_id)
     for message, call in pairs {

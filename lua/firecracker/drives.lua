@@ -22,7 +22,7 @@ end
 local function free_id (list)
   local taken, number = {}, 1
   for _, each in ipairs(list) do
-    taken[each.drive_id] = true
+    taken[type(each) == "table" and each.drive_id or false] = true     -- what is none, and one without, `fc.new` finds
   end
   while taken["drive" .. number] do
     number = number + 1
