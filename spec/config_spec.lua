@@ -350,6 +350,7 @@ describe("config.check refuses", function ()
     { { mmds = { a = 0 / 0 } }, ("config.mmds.a: finite number expected, got %s"):format(0 / 0) },
     { { mmds = { a = -math.huge } }, "config.mmds.a: finite number expected, got -inf" },
     { { mmds = { a = "\0" } }, "config.mmds.a: string without NUL bytes expected, got one with them" },
+    { { mmds = { a = { ["b\0"] = 1 } } }, "config.mmds.a: keys without NUL bytes expected, got one with them" },
     { { mmds = cyclic }, "config.mmds.a[1]: the table contains itself" },
 
     -- our own

@@ -103,6 +103,8 @@ function loose.json (value, place, above)
   for _, key in ipairs(sorted_keys(value)) do
     if not count and type(key) ~= "string" then
       refusal.expect(place, "string keys or a list expected", ("key '%s'"):format(key))
+    elseif not count and key:find("\0", 1, true) then
+      refusal.expect(place, "keys without NUL bytes expected", "one with them")
     end
     result[key] = loose.json(value[key], below(place, key), above)
   end
