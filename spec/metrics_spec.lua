@@ -149,6 +149,16 @@ describe("metrics as Prometheus text", function ()
     assert.equal("prometheus: table of metrics expected, got nil", err.message)
   end)
 
+  -- As `{ { vm:metrics(), { id = vm.id } } }` is where the machine had none to give.
+  it("are refused where one of several machines has none", function ()
+    for got, machine in pairs { ["one of nil"] = { nil, { id = "b" } }, number = 5 } do
+      local ok, err = pcall(metrics.prometheus, { { { net = { rx = 1 } }, { id = "a" } }, machine })
+      assert.is_false(ok)
+      assert.equal("prometheus: [2]: table of metrics and its labels expected, got " .. got, err.message)
+      assert.matches("metrics_spec.lua", err.where)
+    end
+  end)
+
   it("refuse names that cannot be a label's", function ()
     for _, name in ipairs { "1a", "a-b", "", "__x", "device", 5 } do
       local ok, err = pcall(metrics.prometheus, VALUES, { [name] = "x" })

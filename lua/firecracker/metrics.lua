@@ -213,7 +213,11 @@ function metrics.prometheus (values, labels)
   if values[1] == nil then
     machines = next(values) and { { values, labels } } or {}
   end
-  for _, machine in ipairs(machines) do
+  for i, machine in ipairs(machines) do
+    if type(machine) ~= "table" or type(machine[1]) ~= "table" then
+      errors.raise(2, { code = "usage", message = ("prometheus: [%d]: table of metrics and its labels expected, got %s"):format(i,
+        type(machine) == "table" and "one of " .. type(machine[1]) or type(machine)) })
+    end
     local own = user_labels(machine[2])
     for _, group in ipairs(sorted(machine[1])) do
       local value = machine[1][group]
