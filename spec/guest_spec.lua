@@ -68,10 +68,10 @@ describe("scripts/guest/build #scripts", function ()
 
   it("refuses a package that holds no kernel, and keeps nothing", function ()
     sh.tmpdir(function (dir)
-      sh(("mkdir -p %s/p/DEBIAN && printf 'Package: x\\nVersion: 1\\nArchitecture: all\\nMaintainer: x\\nDescription: x\\n' " ..
-        ">%s/p/DEBIAN/control && dpkg-deb -b %s/p %s/x.deb"):format(dir, dir, dir, dir))
-      local out, status = build(dir .. "/guest", ("GUEST_KERNEL=%s/x.deb"):format(dir))
-      assert.matches("guest build: %S+/x.deb is no package of a kernel\n$", out)
+      sh(("cd %s && mkdir -p 'a b' p/DEBIAN && printf 'Package: x\\nVersion: 1\\nArchitecture: all\\nMaintainer: x\\nDescription: x\\n' " ..
+        ">p/DEBIAN/control && dpkg-deb -b p 'a b/x.deb'"):format(dir))
+      local out, status = build(dir .. "/guest", ("GUEST_KERNEL='%s/a b/x.deb'"):format(dir))
+      assert.matches("guest build: %S+/a b/x.deb is no package of a kernel\n$", out)
       assert.equal(1, status)
       assert.equal("", (sh(("ls -A %s/guest"):format(dir))))
     end)
