@@ -56,6 +56,18 @@ describe("scripts/guest/build #scripts", function ()
     end)
   end)
 
+  -- With a CDPATH cd goes elsewhere, or prints where it went: what was to be one directory's name were two lines.
+  it("makes what it is told where the shell has a CDPATH", function ()
+    sh.tmpdir(function (dir)
+      sh(("mkdir -p %s/guest %s/other/guest && echo mine >%s/guest/vmlinux"):format(dir, dir, dir))
+      for _, others in ipairs { ".", dir .. "/other" } do
+        local out, status = sh(('build=$PWD/scripts/guest/build; cd %s && CDPATH=%s "$build" guest'):format(dir, others))
+        assert.equal(("guest build: %s/guest/vmlinux was not made here: choose another directory\n"):format(dir), out)
+        assert.equal(1, status)
+      end
+    end)
+  end)
+
   it("touches nothing that it did not make", function ()
     sh.tmpdir(function (dir)
       sh("echo mine >" .. dir .. "/vmlinux")
