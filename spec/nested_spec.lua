@@ -40,7 +40,7 @@ describe("scripts/nested #root #scripts", function ()
 
   it("ends a command that is out of time with 124", function ()
     need()
-    assert.same({ "nested: out of time after 1 s\n", 124 }, { sh "scripts/nested -t 1 sleep 1000" })
+    assert.same({ "nested: out of time after 1 s\n", 124 }, { sh "scripts/nested -t 01 sleep 1000" })
   end)
 
   it("tries again, once, when the host dies, and then says 125", function ()
