@@ -37,6 +37,26 @@ describe("a fake VMM", function ()
     assert.equal(256, api:get_machine_config().mem_size_mib)
   end)
 
+  -- As a real 1.12.1 with a drive of qemu-storage-daemon's. A drive of a file has changes, one of a backend none.
+  it("has the guest look again at a drive of a backend, of which it changes nothing", function ()
+    for _, release in ipairs { "1.12.1", "1.16.1" } do
+      local api = fake { release = release }
+      assert(api:put_boot_source { kernel_image_path = "/vmlinux" })
+      assert(api:put_drive("f", { drive_id = "f", path_on_host = "/f.img", is_root_device = false }))
+      assert(api:put_drive("s", { drive_id = "s", socket = "/s.sock", is_root_device = false }))
+      assert(api:put_actions { action_type = "InstanceStart" })
+      for _, changes in ipairs { {}, { path_on_host = "/g.img" }, { rate_limiter = { ops = { size = 1, refill_time = 1 } } } } do
+        for id, takes in pairs { f = next(changes) ~= nil, s = next(changes) == nil } do
+          changes.drive_id = id
+          local ok, err = api:patch_drive(id, changes)
+          changes.drive_id = nil
+          assert.equal(takes or nil, ok)
+          assert.is_true(takes or err.fault_message:find("Running method expected different backend", 1, true) ~= nil)
+        end
+      end
+    end
+  end)
+
   it("refuses with its words what its host does not have", function ()
     local api = fake { world = { ["/absent"] = "No such file or directory (os error 2)" } }
     local _, err = api:put_boot_source { kernel_image_path = "/absent" }

@@ -41,12 +41,13 @@ end
 
 function run:patch_drive (body, id)
   local drive = self.drives[common.position(self.drives, "drive_id", id)]
+  local changes = body.path_on_host or body.rate_limiter
   local prefix = "Drive config error: Unable to patch the block device: " ..
     (self:is "1.14" and (drive and "Block: " or "") or "Device manager error: ")
   if not drive then
     common.refuse(prefix .. (self:is "1.14" and "Failed perform action on device: Device not found" or
       "Failed to find the device on the bus.") .. " Please verify the request arguments.")
-  elseif not body.path_on_host and not body.rate_limiter then
+  elseif (changes ~= nil) == (drive.socket ~= nil) then     -- a backend's has nothing to change
     common.refuse(prefix .. BACKEND)
   elseif body.path_on_host then
     self:open("drive", body.path_on_host, prefix .. "Virtio backend error: Error manipulating the backing file: ",
