@@ -173,6 +173,7 @@ describe("config.check takes", function ()
   local bucket = { size = 10, refill_time = 100, one_time_burst = 0 }
   local accepted = {
     { "an id", { id = ("a-Z9"):rep(16) } },
+    { "an id of dashes", { id = "-a--" } },
     { "the other consoles", { console = "inherit" } },
     { "the limits of vcpu_count", { machine_config = { vcpu_count = 32, smt = true } } },
     { "one processor with smt", { machine_config = { vcpu_count = 1, smt = true } } },
@@ -246,6 +247,7 @@ describe("config.check refuses", function ()
     -- identity
     { { id = 7 }, "config.id: string expected, got number" },
     { { id = "a_b" }, "config.id: letters, digits and '-' expected, got 'a_b'" },
+    { { id = "--help" }, "config.id: a text that does not begin with '--' expected, got '--help'" },
     { { id = "" }, "config.id: letters, digits and '-' expected, got ''" },
     { { id = ("a"):rep(65) }, "config.id: at most 64 bytes expected, got 65" },
     { { run_dir = "" }, "config.run_dir: path expected, got an empty string" },

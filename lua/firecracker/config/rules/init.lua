@@ -39,6 +39,14 @@ function rules.once (list, key)
   end
 end
 
+--- The VMM's command line takes it for a value: what begins with two dashes is the name of an option.
+-- @tparam string value
+function rules.command_line (value)
+  if value:find("--", 1, true) == 1 then
+    return "", ("a text that does not begin with '--' expected, got '%s'"):format(value)
+  end
+end
+
 --- One of several fields is there; the first is asked for when none is.
 -- @tparam table value
 -- @tparam string key

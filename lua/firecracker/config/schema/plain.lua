@@ -30,7 +30,7 @@ return {
   required = true,
   fields = {
     { name = "id", type = "string", max_bytes = 64, pattern = "^[A-Za-z0-9-]+$",
-      expected = "letters, digits and '-' expected", doc = "the machine's name; absent: one is made" },
+      expected = "letters, digits and '-' expected", rules = { { "command_line" } }, doc = "the machine's name; absent: one is made" },
     { name = "run_dir", type = "path", default = defaults.run_dir, doc = "where machines keep their sockets and files" },
     { name = "vmm", type = "table", fields = vmm, default = {},
       rules = { { "excludes", "no_seccomp", "seccomp_filter" } }, doc = "the VMM's process" },
