@@ -85,6 +85,15 @@ describe("Firecracker's configuration file", function ()
     assert.equal('{"boot-source":{},"drives":[]}', file.dump { boot_source = {} })   -- refused as it would be here: it is the caller's
   end)
 
+  it("says the same of a configuration that nobody has checked yet", function ()
+    for _, size in ipairs { {}, { vcpu_count = 2 }, { mem_size_mib = 64, smt = true } } do
+      local plain = { boot_source = { kernel_image_path = "/k" }, machine_config = size, network_interfaces = {} }
+      local before = json.encode(plain)
+      assert.equal(file.dump(config.check(plain)), file.dump(plain))
+      assert.equal(before, json.encode(plain))
+    end
+  end)
+
   it("tells what is wrong with it", function ()
     local function fails (code, message, loaded, err)
       assert.is_nil(loaded)

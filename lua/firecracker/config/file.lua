@@ -87,6 +87,21 @@ local function without (value, names)
   return next(rest) ~= nil and rest or next(value) == nil and value or nil
 end
 
+-- With what a configuration may leave out here and Firecracker's file may not.
+local function completed (name, value)
+  local whole = {}
+  for _, field in ipairs(records[name].fields) do
+    whole[field.name] = field.required and field.default or nil
+  end
+  if next(whole) == nil then
+    return value
+  end
+  for key, each in pairs(value) do
+    whole[key] = each
+  end
+  return whole
+end
+
 local function section (name, value)
   local ours = own_fields[name]
   if type(value) ~= "table" then
@@ -98,7 +113,7 @@ local function section (name, value)
     end
     return list
   end
-  return not lacks(name, value) and without(value, ours) or nil
+  return not lacks(name, value) and completed(name, without(value, ours)) or nil
 end
 
 --- Read a JSON file that holds an object.
@@ -165,7 +180,8 @@ end
 
 --- Write a configuration as Firecracker's file.
 -- What is not Firecracker's is left out: `id`, `vmm`, `console`, `mmds` (the metadata itself) and the like, and `serial`, for which
--- its file has no place; and a section that lacks what Firecracker requires and the start would find, as `metrics = {}`.
+-- its file has no place; and a section that lacks what Firecracker requires and the start would find, as `metrics = {}`. Where
+-- `machine_config` is given in part the rest is as `fc.new` would have it.
 -- @tparam table config as for `fc.new`, or `vm.config`
 -- @tparam[opt] string path where it is written; absent: the text is returned
 -- @treturn[1] string|boolean the JSON, keys sorted; true when there is a path
