@@ -45,6 +45,23 @@ describe("the verbs of a machine on release 1.16", function ()
     assert.equal("PUT /network-interfaces/e 204, PATCH /network-interfaces/e 204, DELETE /network-interfaces/e 204", sent())
   end)
 
+  it("raise at the user's line for what JSON cannot hold, and send nothing", function ()
+    local vm, _ <close>, sent = running { release = "1.16.1" }
+    local fcinit, list = fc.handlers.fcinit, { 1, nil, 3 }
+    for asked, call in pairs {
+      ["set_metadata"] = function () vm:set_metadata { a = list } end,
+      ["update_metadata"] = function () vm:update_metadata { a = list } end,
+      ["PUT /mmds"] = function () vm.api:put_mmds { a = list } end,
+      ["fcinit.set_metadata"] = function () fcinit.set_metadata { a = list } end,
+    } do
+      local ok, err = pcall(call)
+      assert.is_false(ok)
+      assert.same({ "usage", asked .. ": json: value.a: a list with holes cannot be sent" }, { err.code, err.message })
+      assert.matches("verbs_spec.lua:%d+$", err.where)
+    end
+    assert.equal("", sent())
+  end)
+
   it("plug memory and ask for pages back", function ()
     local vm, _ <close>, sent = running { release = "1.16.1" }
     assert.is_true(vm:update_memory_hotplug { requested_size_mib = 256 })

@@ -13,7 +13,7 @@ local operations = require "firecracker.api.operations"
 local payload = require "firecracker.api.payload"
 local phases = require "firecracker.api.phases"
 
-local now <const>, encode <const>, decode_json <const> = core.now, core.json.encode, core.json.decode
+local now <const>, encode <const>, decode_json <const> = core.now, payload.encode, core.json.decode
 local take <const>, attempt <const>, closed_error <const> = exchange.take, exchange.attempt, exchange.closed_error
 
 local client = {}
@@ -140,12 +140,12 @@ function methods:request (method, path, body, options, operation)    -- the reco
       return nil, err
     end
   end
-  local use <close>, text = take(self, deadline, body)
+  local use <close>, text = take(self, deadline, body, method, path)
   if not use then
     return nil, self.closed and closed_error(self) or exchange.timed_out(method .. " " .. path, now() - began)
   end
   if body ~= nil then
-    text = text or encode(body, use.text)
+    text = text or encode(body, use.text, method, path)
   end
   local status, reply, cause = attempt(self, use, method, path, text, deadline, began)
   if not status and self.starting and reply ~= "timeout" then

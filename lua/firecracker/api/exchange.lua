@@ -6,8 +6,9 @@
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
+local payload = require "firecracker.api.payload"
 
-local now <const>, encode <const> = core.now, core.json.encode
+local now <const> = core.now
 
 local exchange = {}
 
@@ -82,16 +83,18 @@ end
 -- @tparam table self the client
 -- @tparam number deadline a time of core.now()
 -- @param body nil: none; where it waits, it is encoded before
+-- @tparam string method
+-- @tparam string path
 -- @treturn ?table as of @{add}; nil when the deadline comes, or the client is closed, while all are in use
 -- @treturn ?string the body's text, where it waited
-function exchange.take (self, deadline, body)
+function exchange.take (self, deadline, body, method, path)
   local idle, text = self.idle, nil
   while not idle[1] do
     reclaim(self)
     if not idle[1] and #self.uses < CONNECTIONS then
       return exchange.add(self), text
     elseif not idle[1] then
-      text = text or body ~= nil and encode(body) or nil
+      text = text or body ~= nil and payload.encode(body, nil, method, path) or nil
       local first = self.left[1]   -- the VMM answers one after the other
       if not loop.park(deadline, idle, first and first.key) or self.closed then
         return nil

@@ -2,6 +2,11 @@
 -- answers each of these, and is killed by its own seccomp filter when the client is gone by then (SIGPIPE, seen on 1.12.1).
 -- @module firecracker.api.payload
 
+local core = require "firecracker.core"
+local errors = require "firecracker.errors"
+
+local encode <const> = core.json.encode
+
 local payload = {}
 
 --- Bytes, where the VMM's command line says nothing else.
@@ -18,6 +23,22 @@ function payload.limits (arguments)
   end
   local body = named["--http-api-max-payload-size"] or payload.LIMIT
   return body, math.min(body, named["--mmds-size-limit"] or body)
+end
+
+--- A body as JSON. What cannot be sent raises at the user's line.
+-- @param body
+-- @tparam ?table buffer of core.json.buffer, which is filled
+-- @tparam string asked for the error: a verb, or a request's method
+-- @tparam[opt] string path of the request
+-- @treturn string|table the text, or the buffer
+function payload.encode (body, buffer, asked, path)
+  local ok, text = pcall(encode, body, buffer)
+  if ok then
+    return text
+  elseif type(text) == "string" and text:find("json: value", 1, true) == 1 then
+    errors.raise(2, { code = "usage", message = ("%s%s: %s"):format(asked, path and " " .. path or "", text) })
+  end
+  error(text, 0)
 end
 
 return payload

@@ -7,6 +7,7 @@ local errors = require "firecracker.errors"
 local handler = require "firecracker.handler"
 local lazy = require "firecracker.lazy"
 local paths = require "firecracker.machine.paths"
+local payload = require "firecracker.api.payload"
 
 local config_file = lazy "firecracker.config.file"
 
@@ -128,7 +129,7 @@ local function maker_argument (name, value)
   if type(value) ~= "table" or (getmetatable(value) or {}).__name == "firecracker.vm" then
     errors.raise(3, { code = "usage", message = ("fcinit.%s makes a handler of a table: write fcinit.%s { … }"):format(name, name) })
   end
-  core.json.encode(value)
+  payload.encode(value, nil, "fcinit." .. name)
   return require("firecracker.copy").deep(value)
 end
 

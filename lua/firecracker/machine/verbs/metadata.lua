@@ -2,7 +2,6 @@
 -- @module firecracker.machine.verbs.metadata
 
 local asking = require "firecracker.machine.verbs.asking"
-local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local payload = require "firecracker.api.payload"
 
@@ -12,7 +11,7 @@ local methods = {}
 local function check_metadata (self, verb, data)
   check(verb, data, "table", "data: ")
   local _, limit = payload.limits(self.config.vmm.arguments)
-  local size = #core.json.encode(data)
+  local size = #payload.encode(data, nil, verb)
   if size > limit then
     return nil, errors.new {
       code = "config", operation = verb, message = ("%s: %d bytes of JSON, at most %d fit"):format(verb, size, limit),
