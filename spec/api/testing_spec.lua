@@ -285,6 +285,12 @@ describe("a fake VMM", function ()
     end)
   end)
 
+  it("says its release as a real one does, whichever way it was told", function ()
+    local api = fake { release = "v1.12.1" }
+    assert.equal("1.12.1", api:get_version().firecracker_version)
+    assert.equal("PUT /serial needs Firecracker 1.14 (this is 1.12.1)", select(2, api:put_serial {}).message)
+  end)
+
   it("is not made of what is misspelt, and makes nothing then", function ()
     local mkdir <const> = core.files.mkdir
     finally(function () core.files.mkdir = mkdir end)

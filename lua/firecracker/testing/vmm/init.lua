@@ -36,7 +36,7 @@ end
 -- @treturn table
 function vmm.new (options)
   options = options or {}
-  local text = options.release or "1.16.1"
+  local text = (options.release or "1.16.1"):gsub("^v", "")     -- a real one says it without
   local self = setmetatable({
     release = text, number = assert(release.number(text), "a release expected"), id = options.id or "anonymous-instance",
     pci = options.pci, mmds_limit = options.mmds_limit or 51200, world = options.world or {},
