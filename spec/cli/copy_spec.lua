@@ -39,6 +39,16 @@ describe("fclua init", function ()
     assert.equal(default, (sh "scripts/fclua init -"))
   end)
 
+  it("says how to run it, whatever its name", function ()
+    sh.tmpdir(function (dir)
+      for name, shown in pairs { mine = "./mine", ["mine.lua"] = "mine.lua" } do
+        local out = sh(("cd %s && %s init %s"):format(dir, fclua, name))
+        assert.equal(("%s: the default flow; run it by: fclua run %s\n"):format(shown, shown), out)
+        assert.equal(0, (select(2, sh(("cd %s && %s check %s"):format(dir, fclua, shown)))))
+      end
+    end)
+  end)
+
   it("leaves alone what is there, a dangling link included", function ()
     sh.tmpdir(function (dir)
       for _, prepare in ipairs { "echo mine >boot.lua", "ln -s elsewhere boot.lua" } do

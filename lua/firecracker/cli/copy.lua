@@ -46,6 +46,9 @@ function copy.main (options)
     report.failure(err)
     return 1
   end
+  if not target:find("/", 1, true) and not target:find "%.lua$" then
+    target = "./" .. target             -- else it is taken for the name of an installed flow
+  end
   io.stderr:write((options.flow == "boot" and "%s: the default flow; run it by: fclua run %s\n"
     or "%s: the flow of a restore; fc.restore(config, %q) runs it\n"):format(target, target))
   return 0
