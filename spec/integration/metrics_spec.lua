@@ -19,11 +19,16 @@ describe("#kvm the VMM's metrics", function ()
     return list
   end
 
-  for _, where in ipairs { "a FIFO of ours", "a function", "a file" } do
+  for _, where in ipairs { "a FIFO of ours", "a function", "a file", "a link to a file" } do
     it(("through %s are what was counted since the start"):format(where), function ()
       local path, lines = bed.scratch "metrics", {}
       finally(function () os.remove(path) end)
-      local metrics = where == "a file" and { metrics_path = path } or {}
+      local metrics = where:find "file" and { metrics_path = path } or {}
+      if where == "a link to a file" then
+        local target = bed.write(bed.scratch "target", "")
+        finally(function () os.remove(target) os.remove(path) end)
+        sh(("ln -s %s %s"):format(target, path))
+      end
       if where == "a function" then
         function metrics.to (line, object)
           lines[#lines + 1] = object.utc_timestamp_ms and line

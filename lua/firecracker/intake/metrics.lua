@@ -15,10 +15,10 @@ local file_reader = {}
 file_reader.__index = file_reader
 
 function file_reader:finish ()
-  local fd <close> = files.open(self.path, "r", true)
+  local fd <close> = files.open(self.path, "r")     -- a link is followed, as the VMM does; what it leads to is only read
   local name = fd and "/proc/self/fd/" .. fd:number()
   local look = name and files.look(name, true)
-  local file <close> = look and look.type ~= "fifo" and io.open(name) or nil     -- a FIFO may let nobody open it
+  local file <close> = look and look.type == "file" and io.open(name) or nil     -- a FIFO may let nobody open it
   if not file or not file:seek("set", self.offset) then
     return
   end
