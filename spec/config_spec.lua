@@ -305,6 +305,8 @@ describe("config.check refuses", function ()
       "config.drives[1].rate_limiter.bandwidth.size: integer expected, got nil" },
     { { drives = { drive { rate_limiter = { bandwidth = { size = -1, refill_time = 1 } } } } },
       "config.drives[1].rate_limiter.bandwidth.size: at least 0 expected, got -1" },
+    { { drives = { drive { rate_limiter = { ops = { size = 1, refill_time = 18446744073710 } } } } },
+      "config.drives[1].rate_limiter.ops.refill_time: 0 to 18446744073709 expected, got 18446744073710" },
     { { drives = { drive { rate_limiter = bucket } } }, "config.drives[1].rate_limiter.refill_time: unknown key" },
 
     -- network

@@ -69,7 +69,7 @@ local function swagger ()
               field.item.model and reference(field.item.model) or field.item.type)
           elseif field.width then
             add(field.name ~= "mem_size_mib" and "        minimum: %d" or "", field.min)
-            add(field.max and "        maximum: %d" or "", field.max)
+            add(field.max and field.name ~= "refill_time" and "        maximum: %d" or "", field.max)
           end
         end
       end

@@ -48,6 +48,23 @@ describe("#kvm the table of the API", function ()
     return err and err.fault_message
   end
 
+  on_vmm("has the longest time in which a bucket is filled, and no limit beyond it; so has the fake", function ()
+    local longest
+    for _, field in ipairs(models.TokenBucket.fields) do
+      longest = field.name == "refill_time" and field.max or longest
+    end
+    local fake <close> = assert(fc.testing.fake_vmm { release = have })
+    local other <close> = fc.client(fake.path)
+    for _, api in ipairs { vm.api, other } do
+      for _, time in ipairs { longest, longest + 1 } do
+        assert(api:request("PUT", "/drives/x", { drive_id = "x", is_root_device = false, path_on_host = image,
+                                                 rate_limiter = { ops = { size = 1, refill_time = time } } }))
+        local limiter = api:get_vm_config().drives[1].rate_limiter
+        assert.equal(time == longest and longest or nil, limiter and limiter.ops.refill_time)
+      end
+    end
+  end)
+
   on_vmm("has the operations of its release and no others", function ()
     local wrong = {}
     for _, operation in ipairs(operations) do

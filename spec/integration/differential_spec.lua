@@ -36,6 +36,7 @@ local STRICTER <const> = {
   { "name of a tap device expected", "no interface can have such a name" },
   { "is taken by %[", "two devices of one id: the VMM lets the second replace the first" },
   { "a number of 32 bits", "the VMM tells of it at the start alone" },
+  { "refill_time: 0 to %d", "with more the VMM limits nothing, and does not tell" },
   { "a multiple of", "the VMM tells of it at the start alone" },
 }
 

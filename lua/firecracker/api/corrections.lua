@@ -20,4 +20,6 @@ return {
   { model = "MemoryHotplugConfig", field = "block_size_mib", word = "max", table = 0xffffffff, before = "1.17", why = WRAPS },
   { model = "MemoryHotplugSizeUpdate", field = "requested_size_mib", word = "max", table = 0xffffffff, before = "1.17",
     why = WRAPS },
+  { model = "TokenBucket", field = "refill_time", word = "max", table = 18446744073709,
+    why = "with more the server takes it and limits nothing" },
 }

@@ -3,12 +3,14 @@
 
 local words = require "firecracker.api.models.words"
 
+local LONGEST <const> = 18446744073709   -- in nanoseconds 64 bits hold it; with more the VMM limits nothing
+
 return {
   TokenBucket = { doc = "A bucket of tokens.", lax = true, fields = {
     { name = "size", type = "integer", width = "u64", required = true, doc = "tokens the bucket holds; 0: no limit" },
     { name = "one_time_burst", type = "integer", width = "u64", nullable = true,
       doc = "tokens beyond the bucket, never refilled" },
-    { name = "refill_time", type = "integer", width = "u64", required = true,
+    { name = "refill_time", type = "integer", width = "u64", max = LONGEST, required = true,
       doc = "milliseconds that filling it takes; 0: no limit" },
   } },
 

@@ -61,6 +61,11 @@ function common.complete (model, body)
   return result
 end
 
+-- In nanoseconds it has to fit into 64 bits.
+local function is_limit (milliseconds)
+  return math.type(milliseconds) == "integer" and milliseconds <= 18446744073709
+end
+
 --- A rate limiter after a request. Buckets that limit nothing read back as null.
 -- @tparam ?table given
 -- @tparam ?table old
@@ -72,7 +77,7 @@ function common.limiter (given, old)
   local result = {}
   for _, name in ipairs { "bandwidth", "ops" } do
     local bucket = given[name] or old and old[name]
-    if bucket and bucket.size ~= 0 and bucket.refill_time ~= 0 then
+    if bucket and bucket.size ~= 0 and bucket.refill_time ~= 0 and is_limit(bucket.refill_time) then
       result[name] = { size = bucket.size, refill_time = bucket.refill_time,
                        one_time_burst = bucket.one_time_burst ~= 0 and bucket.one_time_burst or nil }
     end
