@@ -503,6 +503,25 @@ describe("#kvm a snapshot", function ()
     assert.same({ 0, "" }, { files.look(copy).uid, (sh("find " .. dir .. "/jails -mindepth 1")) })
   end)
 
+  it("of a guest restored in a jail goes to one as well: its vsock is where the first had it #root", function ()
+    local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
+    assert(files.mkdir(jailer.chroot_base_dir))
+    sh("chmod 755 " .. dir)
+    local socket = dir .. "/vsock"
+    local vm = count { jailer = jailer, vsock = { guest_cid = 3, uds_path = socket } }
+    assert(vm:snapshot(taking("one", { pause = true })))
+    vm:close()
+    for _, names in ipairs { { "one", "two" }, { "two", "three" } } do
+      local again <close>, text = restore({ snapshot_path = dir .. "/" .. names[1] }, { jailer = jailer })
+      assert(again, text)
+      counts(text, 2)
+      assert.equal(again.jail.root .. "/run/vsock.sock", (sh("readlink -n " .. socket)))
+      assert.equal(socket, assert(again:snapshot(taking(names[2], { pause = true }))).host.vsock)
+      again:close()
+      assert.is_nil(files.look(socket))
+    end
+  end)
+
   it("goes to a jail without its manifest: what the VMM says is in the jail #root", function ()
     local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
     assert(files.mkdir(jailer.chroot_base_dir))

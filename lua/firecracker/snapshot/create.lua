@@ -136,13 +136,22 @@ local guard_metatable = {
   end,
 }
 
+-- Where the host finds the vsock's socket; a restored one's is where it was, unless the restore named another place.
+local function vsock_path (self)
+  if not self.config.snapshot then
+    return self.config.vsock and self.config.vsock.uds_path
+  end
+  local override = require("firecracker.snapshot.source").request(self).vsock_override
+  return override and override.uds_path or self.manifest and self.manifest.host and self.manifest.host.vsock or nil
+end
+
 -- Where the host has what the VMM sees elsewhere: a jail's devices.
 local function host_paths (self, config)
   if not self.jail then
     return nil
   end
   local staging = require "firecracker.launch.staging"
-  local host_side = { vsock = self.config.vsock and self.config.vsock.uds_path }
+  local host_side = { vsock = vsock_path(self) }
   for section, id in pairs { drives = "drive_id", pmem = "id" } do
     host_side[section] = {}
     for _, device in ipairs(config[section] or {}) do
