@@ -188,6 +188,27 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       end)
     end)
 
+    it("NAT that cannot be taken back is told of", function ()
+      with_nft('in=$(cat)\ncase "$in" in *delete*) echo "not now" >&2; exit 1;; esac\necho "$in" | exec %s "$@"\n', function ()
+        local vm = assert(boot { { nat = { subnet = "10.3.0.0/24" } } })
+        local failures = assert(vm:stop()).undo_errors
+        assert.equal("", (sh("nft delete table inet fc-" .. vm.id)))
+        assert.same({ "nftables fc-" .. vm.id, "nft: not now" }, { failures[1].name, failures[1].err.message })
+      end)
+    end)
+
+    it("a lease that cannot be handed to its VMM fails the start", function ()
+      local leases = leaks.run_dir .. "/leases"
+      local flow = assert(fc.flow "boot"):insert_before("fcinit.StartInstance", function (vm)
+        vm:defer("leases", function () sh(("rmdir %s; mv %s.kept %s"):format(leases, leases, leases)) end)
+        sh(("mv %s %s.kept; mkdir %s"):format(leases, leases, leases))
+      end)
+      local vm, err = fc.boot(bed.config("idle", { network_interfaces = { { iface_id = "net1", nat = { subnet = "10.3.0.0/24" } } } }),
+        flow)
+      assert.is_nil(vm)
+      assert.same({ "fcinit.StartInstance", "EISDIR" }, { err.handler, err.errno })
+    end)
+
     it("IPv6 forwarding is not turned on behind the back of a host", function ()
       sh "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding"
       local none, err = boot { { nat = { subnet = "fd03::/64" } } }

@@ -208,7 +208,10 @@ function nat.finish (vm, net)
   if ok then
     -- before it is made: of an nft that is given up nobody knows how far it came. Links of this id are ours, so is a table
     vm:defer("nftables " .. name, function ()
-      return refused or nft(vm, netns, ("table inet %s\ndelete table inet %s\n"):format(name, name))
+      if refused then
+        return true
+      end
+      return nft(vm, netns, ("table inet %s\ndelete table inet %s\n"):format(name, name))
     end, { nft_table = name, netns = vm.netns and vm.netns.name })
     ok, err = nft(vm, netns, rules(vm, inside))
     refused = not ok and (err.code == "spawn" or (err.status or -1) > 0)

@@ -160,7 +160,10 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function setup.hand_over (vm)
-  return not vm.leased or not vm.pid or lease.hand_over(vm.config.run_dir, vm.id, vm.pid)
+  if not vm.leased or not vm.pid then
+    return true
+  end
+  return lease.hand_over(vm.config.run_dir, vm.id, vm.pid)
 end
 
 --- Ask the plugins whether the machine's networks are as they made them.
