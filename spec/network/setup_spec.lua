@@ -338,6 +338,21 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       assert.matches(" " .. vm.pid .. ":%d+\n$", bed.read(leaks.run_dir .. "/leases"))
     end)
 
+    it("comes with a restored guest as well: its address is taken as long as its VMM lives", function ()
+      local dir = bed.scratch "restored"
+      assert(core.files.mkdir(dir))
+      finally(function () sh("rm -rf " .. dir) end)
+      local function interfaces ()
+        return { { iface_id = "net1", nat = { subnet = "10.3.0.0/24" } } }
+      end
+      local vm = assert(boot(interfaces(), { machine_config = { mem_size_mib = 32 } }))
+      assert(vm:snapshot { snapshot_path = dir .. "/one", mem_file_path = dir .. "/memory", pause = true })
+      vm:close()
+      local again <close> = assert(fc.restore { run_dir = leaks.run_dir, timeouts = { shutdown = 0 },
+        network_interfaces = interfaces(), snapshot = { snapshot_path = dir .. "/one" } })
+      assert.matches("^10%.3%.0%.2 " .. again.id .. " %S+ " .. again.pid .. ":%d+\n$", bed.read(leaks.run_dir .. "/leases"))
+    end)
+
     it("a dead VMM's network goes, an address not before", function ()
       local vm <close> = assert(boot { { nat = { subnet = "10.3.0.0/30" } } })
       assert(vm:kill())

@@ -273,11 +273,23 @@ fcinit.add_entropy = handler.new("fcinit.AddEntropy", put("put_entropy", "entrop
 --- Add memory that can be plugged later.
 fcinit.add_memory_hotplug = handler.new("fcinit.AddMemoryHotplug", put("put_memory_hotplug", "memory_hotplug"))
 
+-- A guest is there: its addresses are taken as long as its VMM lives.
+local function hand_over (vm)
+  if vm.leased then
+    return network "setup".hand_over(vm)
+  end
+  return true
+end
+
 --- Load the snapshot: the guest is there, paused or running as `snapshot.resume_vm` says. A stale vsock socket is removed
 -- before; other taps and sockets are named in the request; limits and exchanged drives are in place before the guest goes on.
 -- A failure ends the VMM.
 fcinit.load_snapshot = handler.new("fcinit.LoadSnapshot", function (vm)
-  return require("firecracker.snapshot.load").load(vm)
+  local ok, err = require("firecracker.snapshot.load").load(vm)
+  if not ok then
+    return nil, err
+  end
+  return hand_over(vm)
 end)
 
 --- Start the guest; by file, the VMM and the guest.
@@ -292,10 +304,7 @@ fcinit.start_instance = handler.new("fcinit.StartInstance", function (vm)
     return nil, err
   end
   vm.phase = "running"
-  if vm.leased then
-    return network "setup".hand_over(vm)
-  end
-  return true
+  return hand_over(vm)
 end)
 
 return fcinit
