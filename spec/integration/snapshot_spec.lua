@@ -3,6 +3,7 @@
 
 local bed = require "spec.support.bed"
 local core = require "firecracker.core"
+local errors = require "firecracker.errors"
 local fc = require "firecracker"
 local fds = require "spec.support.fds"
 local host = require "spec.support.host"
@@ -750,6 +751,22 @@ describe("#kvm a snapshot", function ()
       assert.not_equal("snapshot", (select(2, diff(vm, "")) or {}).code)
       local tracked <close> = count { machine_config = { mem_size_mib = 32, track_dirty_pages = true } }
       assert(diff(tracked, area))
+    end)
+
+    it("because its manifest cannot be written to the disk", function ()
+      local vm <close> = count()
+      local sync = files.sync
+      finally(function () files.sync = sync end)
+      function files.sync (path)
+        if path:find "%.json%.%x+%.partial$" then
+          return nil, errors.new { code = "system", errno = "EIO", path = path, message = "cannot write " .. path }
+        end
+        return sync(path)
+      end
+      local made, err = vm:snapshot(taking("one", { pause = true }))
+      assert.is_nil(made)
+      assert.equal("EIO", err and err.errno)
+      assert.same({ "running", "" }, { vm.state, listing() })
     end)
 
     it("because the VMM is killed meanwhile", function ()

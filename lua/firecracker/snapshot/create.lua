@@ -221,15 +221,21 @@ local function commit (parts, with_manifest)
     end
     return true
   end
+  local function of_manifest (fn, part)
+    if not with_manifest then
+      return true
+    end
+    return fn(part)
+  end
   local steps = {
     function () return files.sync(parts.memory.from) end,
     function () return files.sync(parts.state.from) end,
-    function () return not with_manifest or files.sync(parts.manifest.from) end,
+    function () return of_manifest(files.sync, parts.manifest.from) end,
     function () return files.unlink(parts.state.to) end,
     function () return files.unlink(parts.manifest.to) end,
     sync,
     function () return rename(parts.memory) end,
-    function () return not with_manifest or rename(parts.manifest) end,
+    function () return of_manifest(rename, parts.manifest) end,
     sync,
     function () return rename(parts.state) end,
     sync,
