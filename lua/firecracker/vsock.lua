@@ -215,7 +215,10 @@ function listener:close ()
   end
   loop.fire(key)
   local look = paths.look(self.path)
-  return not look or look.inode ~= self.inode or look.device ~= self.device or paths.unlink(self.path)
+  if not look or look.inode ~= self.inode or look.device ~= self.device then
+    return true
+  end
+  return paths.unlink(self.path)
 end
 
 metatable.__close = listener.close

@@ -1,8 +1,12 @@
 -- Each step of the flow fails in turn, in each way: all before it is undone in reverse, and the error says so.
 local bed = require "spec.support.bed"
+local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local fc = require "firecracker"
 local leaks = require "spec.support.leaks"
+local sh = require "spec.support.sh"
+
+local files = core.files
 
 -- What a step acquires; the rest acquires nothing.
 local ACQUIRED <const> = {
@@ -123,5 +127,22 @@ describe("#kvm a flow whose step", function ()
     local ok, err = vm:close()
     assert.is_nil(ok)
     assert.matches("cannot", err.message)
+  end)
+
+  it("that made what cannot be removed tells of it at the end", function ()
+    local dir = bed.scratch "undo"
+    assert(files.mkdir(dir))
+    finally(function () sh("rm -rf " .. dir) end)
+    local sockets = { ["api socket"] = dir .. "/api", ["vsock socket"] = dir .. "/vsock" }
+    local vm = assert(fc.boot(bed.config("idle", { vmm = { socket_path = sockets["api socket"] },
+      vsock = { guest_cid = 3, uds_path = sockets["vsock socket"] } })))
+    for _, path in pairs(sockets) do
+      sh(("rm %s; mkdir %s"):format(path, path))
+    end
+    local told = {}
+    for _, failure in ipairs(assert(vm:stop()).undo_errors or {}) do
+      told[failure.name] = failure.err.path or failure.err.message:match "(%S+): Is a directory"
+    end
+    assert.same(sockets, told)
   end)
 end)

@@ -89,7 +89,10 @@ function extras.add_vsock (vm, vsock)
   end
   vm.vsock_path = there
   vm:defer("vsock socket", function ()
-    return not paths.look(there) or paths.unlink(there)
+    if not paths.look(there) then
+      return true
+    end
+    return paths.unlink(there)
   end, { path = there })
   return api:put_vsock({ vsock_id = vsock.vsock_id, guest_cid = vsock.guest_cid, uds_path = path }, { at = "vsock" })
 end

@@ -96,7 +96,10 @@ function places.make_file (vm, section, path)
   end
   vm:defer(section .. " file", function ()
     local look = files.look(path)
-    return not look or look.size > 0 or files.unlink(path)
+    if not look or look.size > 0 then
+      return true
+    end
+    return files.unlink(path)
   end, { path = path })
   return true
 end
@@ -121,7 +124,10 @@ function places.open (field, path)
     return refuse(field, path, ("is a %s, no file"):format(look.type))
   end
   local file, problem = io.open(name, "a")
-  return file or refuse(field, path, "cannot be written: " .. problem)
+  if not file then
+    return refuse(field, path, "cannot be written: " .. problem)
+  end
+  return file
 end
 
 return places

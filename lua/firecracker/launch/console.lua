@@ -19,7 +19,10 @@ function console.open (vm, null)
   if type(wanted) == "function" or wanted == "pty" then
     return require("firecracker.launch.terminal").open(vm, wanted ~= "pty" and wanted or nil)
   elseif wanted == "null" then
-    return null or files.open("/dev/null", "r+")
+    if null then
+      return null
+    end
+    return files.open("/dev/null", "r+")
   elseif wanted == "inherit" then
     return files.reopen(1)
   end

@@ -110,7 +110,10 @@ local function prepare_socket (vm)
   end
   vm.socket_path = path
   vm:defer("api socket", function ()
-    return is_served(path) or files.unlink(path)   -- who came to serve it meanwhile keeps it
+    if is_served(path) then   -- who came to serve it meanwhile keeps it
+      return true
+    end
+    return files.unlink(path)
   end, { path = path })
   local above, name = path:match "^(.*)/([^/]+)$"
   return above == "" and "/" or above, name

@@ -38,7 +38,10 @@ function vsock.remember (vm, path)
   end
   vm:defer("vsock socket", function ()
     local now = paths.look(path)   -- it may be another VMM's by now
-    return not now or now.inode ~= look.inode or now.device ~= look.device or paths.unlink(path)
+    if not now or now.inode ~= look.inode or now.device ~= look.device then
+      return true
+    end
+    return paths.unlink(path)
   end, { path = path })
 end
 
