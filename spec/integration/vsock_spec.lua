@@ -89,6 +89,31 @@ describe("#kvm a machine's vsock", function ()
     assert.is_nil((core.files.look(listeners[2].path)))
   end)
 
+  it("whose place another VMM takes in the last moment leaves that one's socket alone", function ()
+    local shared, other = config(), nil
+    local socket = shared.vsock.uds_path
+    local function take ()
+      other = assert(fc.boot(shared))
+    end
+    local function take_before_put (machine)
+      local put = machine.api.put_vsock
+      function machine.api.put_vsock (...)
+        take()
+        return put(...)
+      end
+    end
+    for via, step in pairs { api = { "fcinit.AddVsocks", take_before_put }, config_file = { "fcinit.StartInstance", take } } do
+      local flow = assert(fc.flow "boot"):insert_before(step[1], step[2])
+      local vm, err = fc.boot(shared, { flow = flow, via = via })
+      local _ <close> = other
+      assert.is_nil(vm)
+      assert.matches("Address in use", err.message)
+      assert.is_true(core.files.listens(socket))
+      other:close()
+      assert.is_nil(core.files.look(socket))
+    end
+  end)
+
   it("refuses a path that with the port behind it is too long for the VMM", function ()
     local at = bed.scratch "vsock"
     local vm = fc.new(bed.config("idle", { vsock = { guest_cid = 3, uds_path = at .. ("x"):rep(107 - #at) } }))

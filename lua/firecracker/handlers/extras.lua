@@ -8,6 +8,7 @@ local handler = require "firecracker.handler"
 local lazy = require "firecracker.lazy"
 local paths = require "firecracker.machine.paths"
 local payload = require "firecracker.api.payload"
+local process = require "firecracker.machine.process"
 
 local config_file = lazy "firecracker.config.file"
 
@@ -66,6 +67,11 @@ function extras.read_template (vm)
   return true
 end
 
+-- Whether a socket is another VMM's: one that is served where ours is gone, or never was. In a jail nobody else is.
+local function is_foreign (vm, path)
+  return not vm.jail and (not vm.process or process.exit(vm)) and files.listens(path)
+end
+
 --- Add the vsock device.
 -- @tparam table vm
 -- @tparam table vsock
@@ -88,13 +94,17 @@ function extras.add_vsock (vm, vsock)
     return nil, there
   end
   vm.vsock_path = there
+  local refused = false
   vm:defer("vsock socket", function ()
-    if not paths.look(there) then
+    if refused or not paths.look(there) or is_foreign(vm, there) then
       return true
     end
     return paths.unlink(there)
   end, { path = there })
-  return api:put_vsock({ vsock_id = vsock.vsock_id, guest_cid = vsock.guest_cid, uds_path = path }, { at = "vsock" })
+  local ok
+  ok, err = api:put_vsock({ vsock_id = vsock.vsock_id, guest_cid = vsock.guest_cid, uds_path = path }, { at = "vsock" })
+  refused = errors.is(err) and err.code == "api"   -- what is there is another's
+  return ok, err
 end
 
 -- What only machines with a network need.
