@@ -255,6 +255,28 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       assert.equal("config.network_interfaces[1].host_dev_name: no interface 'tap6' on this host", err.message)
     end)
 
+    it("an existing tap of a namespace is wanted by a restore as well: the VMM would make it", function ()
+      local dir = bed.scratch "restored"
+      assert(core.files.mkdir(dir))
+      assert.equal("", (sh "ip netns add there && ip -n there tuntap add mode tap tap7"))
+      finally(function () sh("ip netns del there; rm -rf " .. dir) end)
+      local vm = assert(boot({ { host_dev_name = "tap7" } }, { netns = "there", machine_config = { mem_size_mib = 32 } }))
+      assert(vm:snapshot { snapshot_path = dir .. "/one", mem_file_path = dir .. "/memory", pause = true })
+      vm:close()
+      local function restore (netns)
+        return fc.restore { run_dir = leaks.run_dir, timeouts = { shutdown = 0 }, netns = netns,
+                            snapshot = { snapshot_path = dir .. "/one" } }
+      end
+      assert(restore "there"):close()
+      assert.equal("", (sh "ip -n there link delete tap7"))
+      for _, netns in ipairs { "there", "made", true } do
+        local again, err = restore(netns)
+        assert.is_nil(again)
+        assert.same({ "snapshot", "network_interfaces" }, { err.code, err.field })
+        assert.matches("interface 'net1' of the snapshot: no tap 'tap7' in its namespace; name another", err.message)
+      end
+    end)
+
     it("NAT from a namespace of the machine's own has a way out; from another it is that one's", function ()
       local vm <close> = assert(boot({ { nat = { subnet = "10.3.0.0/24" } }, { nat = { subnet = "10.4.0.0/24" } } }, { netns = true }))
       local name = vm.netns.name

@@ -159,10 +159,20 @@ local function check_drives (vm, found)
   return true
 end
 
--- The VMM would make one that is not there.
+-- Whether a tap is where the VMM will be; of a namespace that is still to be made none is.
+local function has_tap (vm, tap)
+  local netns = vm.config.netns
+  if not netns then
+    return files.look("/sys/class/net/" .. tap)
+  end
+  local net <close> = netns ~= true and require("firecracker.network").open(netns) or nil
+  return net and net:link(tap)
+end
+
+-- The VMM would make one that is not there; one in a jail may not.
 local function check_taps (vm, found)
-  if vm.config.netns or vm.config.jailer then
-    return true   -- not to be seen from here
+  if vm.config.jailer then
+    return true
   end
   local overrides = vm.config.snapshot.network_overrides
   for _, interface in ipairs(found.config.network_interfaces or {}) do
@@ -170,9 +180,9 @@ local function check_taps (vm, found)
     local given = find(vm.config.network_interfaces, "iface_id", id)
     local override = find(overrides, "iface_id", id)
     tap = override and override.host_dev_name or tap
-    if not given and tap and not files.look("/sys/class/net/" .. tap) then
-      return incompatible("network_interfaces", "interface '%s' of the snapshot: no tap '%s' on this host; name another in " ..
-        "config.network_interfaces", id, tap)
+    if not given and tap and not has_tap(vm, tap) then
+      return incompatible("network_interfaces", "interface '%s' of the snapshot: no tap '%s' %s; name another in " ..
+        "config.network_interfaces", id, tap, vm.config.netns and "in its namespace" or "on this host")
     end
   end
   return true
