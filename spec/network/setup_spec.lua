@@ -240,6 +240,22 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       end
     end)
 
+    it("a namespace whose name is another's by now stays", function ()
+      local vm <close> = assert(boot({ { tap = true } }, { netns = "made" }))
+      assert.equal("", (sh "ip netns del made && ip netns add made"))
+      finally(function () sh "ip netns del made" end)
+      assert.is_nil(assert(vm:stop()).undo_errors)
+      assert.matches("^made", (sh "ip netns list"))
+    end)
+
+    it("a namespace of a machine that is dropped goes where the program ends", function ()
+      local out, status = sh(([[lua5.4 -e '
+        local fc, bed = require "firecracker", require "spec.support.bed"
+        assert(fc.boot(bed.config("idle", { run_dir = %q, netns = true })))']]):format(leaks.run_dir))
+      assert.equal(0, status, out)
+      assert.equal("", (sh "ip netns list"))
+    end)
+
     it("a namespace without an interface", function ()
       local vm <close> = assert(boot({}, { netns = true }))
       assert.equal("fc-" .. vm.id .. "\n", (sh("ip netns identify " .. vm.pid)))

@@ -1,11 +1,19 @@
 --- The network namespace of a machine: one that is there, or one that goes with the machine.
 -- @module firecracker.network.namespace
 
+local core = require "firecracker.core"
 local names = require "firecracker.network.names"
 local network = require "firecracker.network"
 local tap = require "firecracker.network.tap"
 
+local files = core.files
 local namespace = {}
+
+-- Whether its name is still that of the namespace that was made.
+local function is_ours (path, made)
+  local there = files.look(path, true)
+  return there and there.inode == made.inode and there.device == made.device
+end
 
 --- Open the machine's namespace, or make it. It becomes `vm.netns`: `name`, `path`, `fd`, and `own` where it was made.
 -- @tparam table vm
@@ -31,10 +39,11 @@ function namespace.enter (vm, wanted)
     end
     return tap.refuse("netns", err.message, err)
   end
+  local made = own and assert(files.look(found.path, true))
   vm.netns = { name = name, path = found.path, fd = found.fd, own = own }
   vm:defer("namespace " .. name, function ()
     vm.netns = nil
-    if not own then
+    if not own or not is_ours(found.path, made) then   -- the name is gone, or somebody else's
       return found:close()
     end
     local ok, problem = found:delete()
