@@ -404,6 +404,7 @@ describe("vm:snapshot", function ()
       { { snapshot_path = "a/", mem_file_path = "b" }, "snapshot: snapshot_path: path expected, got 'a/'" },
       { { snapshot_path = "a", mem_file_path = "./a" }, "snapshot: mem_file_path: the same as snapshot_path" },
       { { snapshot_path = "a", mem_file_path = "a.json" }, "snapshot: mem_file_path: the manifest has this name" },
+      { { snapshot_path = "a.json", mem_file_path = "b" }, "snapshot: snapshot_path: the manifest has this name" },
       { { snapshot_path = "a", mem_file_path = "b", snapshot_type = "diff" },
         "snapshot: snapshot_type: one of 'Full', 'Diff' expected, got 'diff'" },
       { { snapshot_path = "a", mem_file_path = "b", snapshottype = "Diff" },

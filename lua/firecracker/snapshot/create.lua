@@ -45,6 +45,8 @@ local function check (options)
     misuse("mem_file_path: the same as snapshot_path")
   elseif checked.mem_file_path == manifest.path_of(checked.snapshot_path) then
     misuse("mem_file_path: the manifest has this name")
+  elseif checked.manifest ~= false and checked.snapshot_path == manifest.path_of(checked.snapshot_path) then
+    misuse("snapshot_path: the manifest has this name")
   end
   return checked
 end
