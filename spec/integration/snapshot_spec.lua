@@ -441,6 +441,32 @@ describe("#kvm a snapshot", function ()
       os.remove(socket)
     end)
 
+    it("leaves no socket where the load is given up as it is done", function ()
+      for _, way in ipairs { "cancelled", "timeout" } do
+        local loaded
+        local flow = assert(fc.flow "restore"):insert_before("fcinit.LoadSnapshot", function (vm)
+          local put = vm.api.put_snapshot_load
+          function vm.api.put_snapshot_load (...)
+            assert(put(...))
+            loaded = files.listens(socket)
+            fc.sleep(way == "cancelled" and 60 or 0)
+            return nil, errors.new { code = "timeout", message = "late" }
+          end
+        end)
+        fc.run(function ()
+          local task = fc.spawn(fc.restore, { run_dir = leaks.run_dir, snapshot = { snapshot_path = dir .. "/one" } }, flow)
+          bed.eventually(function () return loaded end, "the load")
+          if way == "cancelled" then
+            task:cancel()
+          end
+          local vm, err = task:wait()
+          assert.is_nil(vm)
+          assert.equal(way, err.code)
+        end)
+        assert.is_nil(files.look(socket))
+      end
+    end)
+
     it("goes to one of several at once; the others say why and leave it alone", function ()
       fc.run(function ()
         local vms <close> = fc.map({ 1, 2, 3, 4 }, function ()

@@ -27,6 +27,15 @@ local function failed (vm, err, socket)
   return nil, err
 end
 
+-- A request that nobody waits for any more may have been done.
+local given_up = {
+  __close = function (guard)
+    if not guard.answered and guard.socket then
+      vsock.remember_ours(guard.vm, guard.socket)
+    end
+  end,
+}
+
 -- Interfaces whose taps are given, unless they are those of the snapshot.
 local function add_network_overrides (vm, body)
   for _, interface in ipairs(vm.config.network_interfaces) do
@@ -159,7 +168,9 @@ function load.load (vm)
   socket = socket ~= true and socket or nil
   local changes = changes_of(vm)
   body.resume_vm = given.resume_vm and #changes == 0
+  local guard <close> = setmetatable({ vm = vm, socket = socket }, given_up)
   ok, err = vm.api:put_snapshot_load(body, { at = "snapshot" })
+  guard.answered = ok or err.code == "api"
   if not ok then
     return failed(vm, err, socket)
   elseif socket then

@@ -45,6 +45,19 @@ function vsock.remember (vm, path)
   end, { path = path })
 end
 
+--- A load was given up, and the VMM may have made it all the same: it goes with the machine then. In a jail it does anyway.
+-- @tparam table vm
+-- @tparam string path
+function vsock.remember_ours (vm, path)
+  local listens, pid = nil, nil
+  if not vm.jail then
+    listens, pid = files.listens(path)
+  end
+  if listens and (pid == vm.pid or vm.config.vmm.spawn) then
+    vsock.remember(vm, path)
+  end
+end
+
 --- Remove what a VMM that gave up left, unless another serves there.
 -- @tparam ?string path
 function vsock.remove (path)
