@@ -63,9 +63,31 @@ local function write (path, entries)
     ok, problem = os.rename(fresh, path)
   end
   if not ok then
+    files.unlink(fresh)
     return nil, errors.new { code = "system", path = path, message = ("cannot write %s: %s"):format(path, problem) }
   end
   return true
+end
+
+-- What could not be given back, of a full disk, by "PATH NAME ID": it goes with the next change.
+local owed = {}
+
+local function debt (path, name, id)
+  return ("%s %s %s"):format(path, name, id)
+end
+
+-- Take the debts out of the list; they are to be forgotten when it is written.
+local function pay (path, entries)
+  local paid, owner = {}, next(owed) and identity "self"
+  for i = owner and #entries or 0, 1, -1 do
+    local entry = entries[i]
+    local key = debt(path, entry.name, entry.id)
+    if owed[key] and entry.owner == owner then
+      table.remove(entries, i)
+      paid[#paid + 1] = key
+    end
+  end
+  return paid
 end
 
 -- Change the list under its lock: `change(entries)` edits it and returns a result, or nil and an error, which keeps it.
@@ -84,6 +106,7 @@ local function edit (run_dir, change)
   local _ <close> = lock
   local entries, result, ok
   entries, err = read(path)
+  local paid = entries and pay(path, entries)
   if entries then
     result, err = change(entries)
   end
@@ -91,6 +114,9 @@ local function edit (run_dir, change)
     return nil, err
   end
   ok, err = write(path, entries)
+  for _, key in ipairs(ok and paid or {}) do
+    owed[key] = nil
+  end
   return ok and result, err
 end
 
@@ -107,7 +133,8 @@ function lease.take (run_dir, id, names, what)
   if not ok then
     return nil, err
   end
-  return edit(run_dir, function (entries)
+  local taken_name
+  taken_name, err = edit(run_dir, function (entries)
     local taken = {}
     for _, entry in ipairs(entries) do
       taken[entry.name] = entry.id
@@ -123,6 +150,10 @@ function lease.take (run_dir, id, names, what)
     return nil, errors.new { code = "lease", message = last and ("%s: none is free; %s is machine %s's"):format(what, last, taken[last])
       or what .. ": it has none" }
   end)
+  if taken_name then
+    owed[debt(run_dir .. "/leases", taken_name, id)] = nil   -- it is taken anew
+  end
+  return taken_name, err
 end
 
 --- Note the VMM that uses a machine's leases, so that they outlive this process with it.
@@ -153,7 +184,7 @@ end
 -- @treturn[2] err
 function lease.give_back (run_dir, id, name)
   local owner = identity "self"
-  return edit(run_dir, function (entries)
+  local ok, err = edit(run_dir, function (entries)
     for i = #entries, 1, -1 do
       if entries[i].name == name and entries[i].id == id and entries[i].owner == owner then
         table.remove(entries, i)
@@ -161,6 +192,10 @@ function lease.give_back (run_dir, id, name)
     end
     return true
   end)
+  if not ok then
+    owed[debt(run_dir .. "/leases", name, id)] = true
+  end
+  return ok, err
 end
 
 return lease
