@@ -240,6 +240,23 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       end
     end)
 
+    it("a namespace that another process makes at the same moment is joined", function ()
+      local create = network.create_namespace
+      finally(function ()
+        network.create_namespace = create
+        sh "ip netns del made"
+      end)
+      function network.create_namespace (name)
+        network.create_namespace = create
+        assert.equal("", (sh("ip netns add " .. name)))
+        return create(name)
+      end
+      local vm <close> = assert(boot({ { tap = true } }, { netns = "made" }))
+      assert.is_false(vm.netns.own)
+      assert(vm:stop())
+      assert.matches("^made", (sh "ip netns list"))
+    end)
+
     it("a namespace whose name is another's by now stays", function ()
       local vm <close> = assert(boot({ { tap = true } }, { netns = "made" }))
       assert.equal("", (sh "ip netns del made && ip netns add made"))

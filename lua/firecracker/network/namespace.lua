@@ -33,6 +33,9 @@ function namespace.enter (vm, wanted)
     found, err = network.create_namespace(name)
     own = found ~= nil
   end
+  if not found and wanted ~= true and err.errno == "EEXIST" then   -- somebody has made it in this moment
+    found, err = network.open_namespace(name)
+  end
   if not found then
     if err.errno == "EEXIST" then
       err.hint = "a machine that is gone left it: ip netns delete " .. name
