@@ -458,6 +458,24 @@ describe("rebase", function ()
     end)
   end)
 
+  it("leaves the base to its owner #root", function ()
+    if files.euid() ~= 0 then
+      pending "another owner needs root"
+      return
+    end
+    sh.tmpdir(function (dir)
+      local base, diff = dir .. "/base", dir .. "/diff"
+      pages(base, "aaaa")
+      pages(diff, ".b..")
+      sh(("chown 1234:4321 %s; chmod 600 %s"):format(base, base))
+      assert.is_true(fc.snapshot.rebase(base, diff))
+      local look = files.look(base)
+      assert.same({ "abaa", 1234, 4321, tonumber("600", 8) }, { shown(base), look.uid, look.gid, look.mode })
+      assert.is_true(fc.snapshot.rebase(base, diff, { into = dir .. "/out" }))
+      assert.equal(0, files.look(dir .. "/out").uid)
+    end)
+  end)
+
   it("goes into another name, or in place", function ()
     sh.tmpdir(function (dir)
       local base, diff, out = dir .. "/base", dir .. "/diff", dir .. "/out"

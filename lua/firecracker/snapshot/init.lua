@@ -8,7 +8,7 @@ local loop = require "firecracker.loop"
 local manifest = require "firecracker.snapshot.manifest"
 local sparse = require "firecracker.sparse"
 
-local files = core.files
+local files, tree = core.files, core.tree
 local snapshot = {}
 
 local CHECK_OPTIONS <const> = { hashes = "boolean", timeout = "seconds" }
@@ -56,6 +56,15 @@ local guard_metatable = {
   end,
 }
 
+-- What takes a file's place is its owner's as well; where we are not root it is ours.
+local function give (name, look)
+  local fd <close>, err = tree.name(name)
+  if not fd then
+    return nil, err
+  end
+  return tree.give(fd, look.uid, look.gid, look.mode)
+end
+
 -- A merged copy under a temporary name, renamed when it is whole and on the disk.
 local function merge_into (target, base, diff)
   local look, err = files.look(base, true)
@@ -68,6 +77,9 @@ local function merge_into (target, base, diff)
   ok, err = sparse.copy(base, partial, { mode = look.mode })
   if ok then
     ok, err = sparse.merge(diff, partial, { sync = true })
+  end
+  if ok and target == base and files.euid() == 0 then
+    ok, err = give(partial, look)
   end
   if ok then
     ok, err = os.rename(partial, target)
