@@ -158,6 +158,22 @@ describe("#kvm the VMM's log", function ()
     end
   end)
 
+  it("that cannot go to one of its two files leaves the other closed", function ()
+    local file, directory = bed.scratch "vm.log", bed.scratch "directory"
+    assert(core.files.mkdir(directory))
+    finally(function ()
+      os.remove(file)
+      os.remove(directory)
+    end)
+    for _, logger in ipairs { { log_path = file, to = directory }, { log_path = directory, to = file } } do
+      bed.closes_all(function ()
+        local vm, err = fc.boot(bed.config("hello", { logger = logger }))
+        assert.is_nil(vm)
+        assert.equal("EISDIR", err.errno)
+      end)
+    end
+  end)
+
   it("for a function that sleeps, or raises, holds nothing up", function ()
     for _, to in ipairs { function () fc.sleep(0.2) end, function () error "no" end } do
       local told = 0

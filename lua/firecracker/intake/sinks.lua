@@ -116,6 +116,7 @@ function sinks.new (vm, section, path_field)
   for what, path in pairs(paths) do
     local file, err = places.open(("%s.%s"):format(section, self.names[what]), path)
     if not file then
+      self:close()
       return nil, err
     end
     self[what] = file
