@@ -108,6 +108,18 @@ describe("#kvm #root staging", function ()
     return ("%d:%d %o"):format(look.uid, look.gid, look.mode)
   end
 
+  it("takes back what it lent where the program ends with a machine it has dropped", function ()
+    local path = jails.file "dropped"
+    local out, status = sh(([[lua5.4 -e '
+      local fc, bed = require "firecracker", require "spec.support.bed"
+      assert(fc.boot(bed.config("idle", { run_dir = %q, jailer = { uid = %d, gid = %d, chroot_base_dir = %q },
+        drives = { { drive_id = "data", path_on_host = %q, is_root_device = false } } })))']]):format(
+      bed.config("idle").run_dir, jails.uid, jails.gid, jails.base, path))
+    assert.equal(0, status, out)
+    local look = core.files.look(path)
+    assert.same({ 0, 0 }, { look.uid, look.gid })
+  end)
+
   it("takes back what it lent whatever its user made of the mode, and leaves what somebody else was given", function ()
     local path, warnings = jails.file "drive", {}
     run("chown 5:6 " .. path .. "; chmod 440 " .. path)

@@ -46,6 +46,19 @@ local function warn (vm, path, message)
   vm:emit { event = "warning", level = "warn", path = path, message = ("%s %s"):format(path, message) }
 end
 
+-- A file that was lent, where its descriptor has been finalized before its machine, as the state closes: the path names it again,
+-- unless it names another by now.
+local function found_again (path, look)
+  local fd, err = tree.name(path)
+  local now = fd and tree.look(fd)
+  if now and now.device == look.device and now.inode == look.inode then
+    return fd
+  elseif fd then
+    fd:close()
+  end
+  return nil, err or errors.new { code = "jailer", path = path, message = path .. " is another file by now: its owner stays" }
+end
+
 -- Back to whoever has it still, or as it was before. What somebody else has given away meanwhile is not ours to give.
 local function give_back (vm, path, source, loan, borrower)
   local held = loan[#loan] == borrower
@@ -89,7 +102,14 @@ local function lend (vm, item)
   set_loan(look, loan)
   table.insert(loan, borrower)
   item.lent = vm:defer("owner of " .. item.path, function ()
-    local done, problem = give_back(vm, item.path, source, loan, borrower)
+    local done, problem
+    if not pcall(source.number, source) then
+      source, problem = found_again(item.path, look)
+      if not source then
+        return nil, problem
+      end
+    end
+    done, problem = give_back(vm, item.path, source, loan, borrower)
     source:close()
     return done, problem
   end, { path = item.path, uid = before.uid, gid = before.gid, mode = before.mode })
