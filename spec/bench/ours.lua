@@ -236,6 +236,9 @@ function commands.intake (n)
     function machine.defer (_, _, fn)
       undo[#undo + 1] = fn
     end
+    function machine.serve (_, ...)
+      return fc.loop.background(...)
+    end
     assert(intake.prepare(machine, "logger"))
     local before, began = now(), cpu()
     os.execute(("(for i in $(seq %d); do cat '%s'; done >'%s/logger.fifo') &"):format(want, path, WORK))
