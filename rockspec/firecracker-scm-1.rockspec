@@ -101,6 +101,7 @@ build = {
     ["firecracker.launch.jail"] = "lua/firecracker/launch/jail.lua",
     ["firecracker.launch.jail_check"] = "lua/firecracker/launch/jail_check.lua",
     ["firecracker.launch.jailer"] = "lua/firecracker/launch/jailer.lua",
+    ["firecracker.launch.loans"] = "lua/firecracker/launch/loans.lua",
     ["firecracker.launch.program"] = "lua/firecracker/launch/program.lua",
     ["firecracker.launch.staging"] = "lua/firecracker/launch/staging.lua",
     ["firecracker.launch.terminal"] = "lua/firecracker/launch/terminal.lua",
