@@ -41,9 +41,11 @@ function events.teller (config, id)
 end
 
 --- Make one that does not raise, whatever the log function does; but for a cancel and Ctrl-C.
--- @tparam function tell of @{teller}
--- @treturn function the same; returns whether the log function has not failed
-function events.unfailing (tell)
+-- @tparam table config as of @{teller}
+-- @tparam string id the machine's
+-- @treturn function as of @{teller}; returns whether the log function has not failed
+function events.unfailing (config, id)
+  local tell = events.teller(config, id)
   return function (event)
     local ok, problem = errors.pcall(tell, event)
     if not ok and errors.is_stop(problem) then

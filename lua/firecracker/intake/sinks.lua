@@ -108,7 +108,7 @@ end
 function sinks.new (vm, section, path_field)
   local config = vm.config[section]
   local self = setmetatable({
-    section = section, tell = events.unfailing(events.teller(vm.config, vm.id)), files = {},
+    section = section, tell = events.unfailing(vm.config, vm.id), files = {},
     names = { to = "to", to_file = "to", tee = path_field },
     bodies = vm.config.log_level == "trace",
   }, sinks)

@@ -60,7 +60,7 @@ function terminal.open (vm, sink)
     return nil, err
   end
   vm.terminal, vm.terminal_stream = stream, nil
-  local task = sink and vm:serve(pump, events.unfailing(events.teller(vm.config, vm.id)), stream, sink)
+  local task = sink and vm:serve(pump, events.unfailing(vm.config, vm.id), stream, sink)
   vm:defer("console", function ()
     slave:close()   -- a VMM that never started left it open
     if not task then

@@ -172,10 +172,8 @@ function methods:emit (event)
   if self.quiet then
     return
   end
-  local tell = events.teller(self.config, self.id)
-  if self.starting ~= loop.context() or event.event == "exit" then   -- who learns of the end cleans up next
-    tell = events.unfailing(tell)
-  end
+  local may_fail = self.starting == loop.context() and event.event ~= "exit"   -- who learns of the end cleans up next
+  local tell = (may_fail and events.teller or events.unfailing)(self.config, self.id)
   tell(event)
 end
 

@@ -151,7 +151,7 @@ function process.methods:forward_signals (list)
   if not self.process or process.exit(self) then
     return process.refuse(self, "forward signals to", "started")
   end
-  return require "firecracker.signals".forward(self, list, events.unfailing(events.teller(self.config, self.id)))
+  return require "firecracker.signals".forward(self, list, events.unfailing(self.config, self.id))
 end
 
 --- The error of a VMM that ended: how, and its last words.
