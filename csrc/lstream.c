@@ -75,7 +75,7 @@ static int stream_dial (lua_State *L) {
   fc_error err;
   int fd;
   if (fc_vsock_dial(path, (uint32_t)port, &fd, &err) < 0 ||
-      fc_stream_open(s, &fc_reactor_of(L)->reactor, fd, limit, false, &err) < 0)
+      fc_stream_open_socket(s, &fc_reactor_of(L)->reactor, fd, limit, &err) < 0)
     return fc_fail(L, &err);
   return 1;
 }

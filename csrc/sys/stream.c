@@ -114,11 +114,28 @@ static void stream_ready (fc_source *source, uint32_t events) {
     watch_or_end(s);
 }
 
-int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring, fc_error *err) {
+static void take_over (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring) {
   *s = (fc_stream){.reactor = r, .fd = fd, .limit = limit, .chunk = READ_SIZE, .ring = ring};
   fc_wake_open(r, &s->wake);
   fc_wake_open(r, &s->room);
+}
+
+static int watch_or_close (fc_stream *s, fc_error *err) {
+  if (watch(s, err) == 0)
+    return 0;
+  fc_stream_close(s);
+  return -1;
+}
+
+int fc_stream_open_socket (fc_stream *s, fc_reactor *r, int fd, size_t limit, fc_error *err) {
+  take_over(s, r, fd, limit, false);
+  s->socket = true;
+  return watch_or_close(s, err);
+}
+
+int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring, fc_error *err) {
   struct stat st;
+  take_over(s, r, fd, limit, ring);
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fstat(fd, &st) < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)) {
     fc_error_system(err, errno, "cannot read descriptor %d without blocking", fd);
@@ -126,11 +143,7 @@ int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring
     return -1;
   }
   s->socket = S_ISSOCK(st.st_mode);
-  if (watch(s, err) < 0) {
-    fc_stream_close(s);
-    return -1;
-  }
-  return 0;
+  return watch_or_close(s, err);
 }
 
 ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err) {

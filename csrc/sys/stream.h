@@ -30,6 +30,8 @@ typedef struct {
 
 /* Takes the descriptor over (also on failure) and makes it non-blocking. */
 int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring, fc_error *err);
+/* The same for a socket that does not block already. */
+int fc_stream_open_socket (fc_stream *s, fc_reactor *r, int fd, size_t limit, fc_error *err);
 void fc_stream_close (fc_stream *s);
 /* Read no more and close the descriptor; what is there can still be taken. */
 void fc_stream_finish (fc_stream *s);
