@@ -10,7 +10,7 @@ local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
 local stream = require "firecracker.stream"
 
-local files = core.files
+local files, now <const> = core.files, core.now
 local vsock = {}
 
 local RETRY_FIRST <const>, RETRY_LAST <const> = 1e-3, 0.1   -- seconds
@@ -58,16 +58,6 @@ local drop = { __close = function (attempt)
   end
 end }
 
--- Until one of the keys is fired, nil passed over.
-local function park (deadline, key, other)
-  if key and other then
-    return loop.park(deadline, key, other)
-  elseif key or other then
-    return loop.park(deadline, key or other)
-  end
-  return loop.park(deadline)
-end
-
 -- One try: the core's stream, its next byte the first behind OK; or nil, err and whether it may be tried again.
 local function try (path, port, deadline, key)
   local raw, err = core.stream.dial(path, port, LIMIT)
@@ -86,7 +76,7 @@ local function try (path, port, deadline, key)
     elseif ok == nil then
       return failed(path, port, "closed", "the VMM hung up")
     end
-  until not park(deadline, raw:key(), key) and core.now() >= deadline
+  until not loop.park(deadline, raw:key(), key) and now() >= deadline
   return failed(path, port, "timeout", "no answer")
 end
 
@@ -94,19 +84,19 @@ end
 local function dial (path, port, deadline, gone, key)
   local pause, patience, last = RETRY_FIRST, PATIENCE, nil
   while true do
-    local raw, err, again = try(path, port, math.min(deadline, core.now() + patience), key)
+    local raw, err, again = try(path, port, math.min(deadline, now() + patience), key)
     if raw then
       return stream.new(raw, "vsock port " .. port)
     end
     local over = gone and gone()
-    local left = deadline - core.now()
+    local left = deadline - now()
     if over or not again or left <= 0 then
       return nil, over or err.code == "timeout" and last or err   -- a try that the deadline cut short says less than one before
     elseif err.code == "timeout" then
       patience, last = patience * 2, nil
     else
       last = err
-      park(core.now() + math.min(pause, left), key)
+      loop.park(now() + math.min(pause, left), key)
       pause = math.min(pause * 2, RETRY_LAST)
     end
   end
@@ -178,7 +168,7 @@ function listener:accept (options)
       return stream.new(raw, "vsock connection to port " .. self.port)
     elseif fd ~= false then
       return nil, err
-    elseif not loop.park(deadline, self.raw:key()) and core.now() >= deadline then
+    elseif not loop.park(deadline, self.raw:key()) and now() >= deadline then
       return nil, errors.new { code = "timeout", port = self.port, message = ("nobody dialled port %d in time"):format(self.port) }
     end
   end
