@@ -192,26 +192,6 @@ static int request_result (lua_State *L) {
 }
 
 /***
-Wait for it where nobody else has anything to do: moves the reactor until the request is done, anything else has fired,
-a signal came or the deadline has. Its key does not fire any more when it is done then.
-@function request:await
-@number deadline a time of core.now()
-@treturn[1] integer the HTTP status
-@treturn[1] string the body
-@treturn[2] boolean false: it runs still
-@return[3] nil
-@return[3] err as of `result`; code "system" where it cannot be waited for
-*/
-static int request_await (lua_State *L) {
-  fc_http_request *q = check_request(L);
-  double deadline = luaL_checknumber(L, 2);
-  fc_error err;
-  if (fc_http_request_await(q, deadline, &err) < 0)
-    return fc_fail(L, &err);
-  return push_result(L, q);
-}
-
-/***
 Give up a running request; its connection is closed.
 @function request:cancel
 */
@@ -238,7 +218,7 @@ LUAMOD_API __attribute__ ((visibility("default"))) int luaopen_firecracker_core_
   static const luaL_Reg request_methods[] = {{"start", request_start},   {"key", request_key},
                                              {"result", request_result}, {"cancel", request_cancel},
                                              {"close", request_close},   {"body", request_body},
-                                             {"await", request_await},   {NULL, NULL}};
+                                             {NULL, NULL}};
   static const luaL_Reg request[] = {{"__gc", request_close}, {"__close", request_close}, {NULL, NULL}};
   luaL_checkversion(L);
   fc_new_metatable(L, ENGINE_BOX, none, engine);

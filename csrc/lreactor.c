@@ -59,6 +59,28 @@ static int reactor_step (lua_State *L) {
 }
 
 /***
+Wait for a key, or one of two, where nobody else has anything to do: until anything fires, the deadline comes or a signal does.
+What fired first is taken when it is one of them; all else stays, what went wrong too, for `step` to find.
+@function reactor:await
+@number deadline a time of core.now()
+@int key
+@int[opt] other a second key
+@treturn boolean whether one of them fired
+*/
+static int reactor_await (lua_State *L) {
+  fc_reactor *reactor = &fc_check_reactor(L, 1)->reactor;
+  double deadline = luaL_checknumber(L, 2);
+  lua_Integer key = luaL_checkinteger(L, 3), other = luaL_optinteger(L, 4, key);
+  fc_error err;
+  int64_t first = fc_reactor_await(reactor, deadline, &err) < 0 ? 0 : fc_reactor_first(reactor);
+  bool fired = first != 0 && (first == key || first == other);
+  if (fired)
+    fc_reactor_fired(reactor);
+  lua_pushboolean(L, fired);
+  return 1;
+}
+
+/***
 Take the key of what has fired first.
 @function reactor:fired
 @treturn ?integer the key; nil when nothing (more) has fired
@@ -251,7 +273,7 @@ static void make_reactor (lua_State *L) {
 
 int fc_open_reactor (lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"step", reactor_step},   {"fired", reactor_fired}, {"pollfd", reactor_pollfd}, {"timeout", reactor_timeout},
+      {"step", reactor_step},   {"await", reactor_await}, {"fired", reactor_fired}, {"pollfd", reactor_pollfd}, {"timeout", reactor_timeout},
       {"state", reactor_state}, {"timer", reactor_timer}, {"ours", reactor_ours},     {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", reactor_gc}, {"__tostring", reactor_tostring}, {NULL, NULL}};
   static const luaL_Reg timer_methods[] = {

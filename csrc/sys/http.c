@@ -422,14 +422,6 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   return 0;
 }
 
-int fc_http_request_await (fc_http_request *q, double deadline, fc_error *err) {
-  fc_reactor *r = q->client->engine->reactor;
-  int rc = FC_STEP_DONE;
-  while (rc == FC_STEP_DONE && q->state == FC_HTTP_RUNNING && fc_reactor_first(r) == 0 && fc_now() < deadline)
-    rc = fc_reactor_step(r, deadline, err);
-  return rc < 0 ? -1 : 0;
-}
-
 void fc_http_request_cancel (fc_http_request *q) {
   if (q->state == FC_HTTP_RUNNING)
     curl_multi_remove_handle(q->client->engine->multi, q->easy);

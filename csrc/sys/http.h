@@ -79,9 +79,6 @@ void fc_http_request_close (fc_http_request *q);
 /* Send `method path` with `body` (NULL: none). The strings are copied; the body's bytes are taken, and it gets the memory of
  * the last one's. */
 int fc_http_request_start (fc_http_request *q, const char *method, const char *path, fc_buffer *body, fc_error *err);
-/* Move the reactor until the request is done, anything else has fired, a signal came or the deadline (fc_now time) has:
- * 0, whichever it was. */
-int fc_http_request_await (fc_http_request *q, double deadline, fc_error *err);
 /* Give up a running request; its connection is closed. */
 void fc_http_request_cancel (fc_http_request *q);
 /* After DONE: 0 when a reply with a status came, else -1 and err ("http", errnum when connecting failed). */

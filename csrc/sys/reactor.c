@@ -276,6 +276,13 @@ int fc_reactor_step (fc_reactor *r, double deadline, fc_error *err) {
   return FC_STEP_DONE;
 }
 
+int fc_reactor_await (fc_reactor *r, double deadline, fc_error *err) {
+  int rc = FC_STEP_DONE;
+  while (rc == FC_STEP_DONE && !r->first && fc_now() < deadline)
+    rc = fc_reactor_step(r, deadline, err);
+  return rc;
+}
+
 int fc_reactor_pollfd (fc_reactor *r, int *fd, fc_error *err) {
   if (fc_reactor_check_ours(r, err) < 0)
     return -1;

@@ -91,6 +91,8 @@ int64_t fc_reactor_fired (fc_reactor *r);
 /* Wait until something happens or the deadline (fc_now time) comes, dispatch it, fire due timers.
  * Returns FC_STEP_DONE, FC_STEP_INTERRUPTED (a signal came; nothing lost), or -1. */
 int fc_reactor_step (fc_reactor *r, double deadline, fc_error *err);
+/* The same, again and again until something has fired or the deadline has come; FC_STEP_INTERRUPTED as well. */
+int fc_reactor_await (fc_reactor *r, double deadline, fc_error *err);
 /* The earliest armed deadline; -infinity when something fired waits to be drained; FC_NEVER. */
 double fc_reactor_deadline (const fc_reactor *r);
 /* One descriptor that is readable whenever a step would do something, for other event loops. */

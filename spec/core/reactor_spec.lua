@@ -219,7 +219,44 @@ describe("the reactor", function ()
       assert.same({ one:key() }, driver.fired(0.6))
     end)
 
+    it("for a key, or one of two, ends when it fires, and takes it", function ()
+      local none, one, after = timer(), timer(core.now() + 0.01), timer(core.now() + 0.01)
+      assert.is_true(reactor:await(core.now() + 60, one:key()))
+      assert.same({ after:key() }, driver.fired(0.02))
+      for _, armed in ipairs { one, after } do
+        armed:arm(core.now() + 0.01)
+        assert.is_true(reactor:await(core.now() + 60, one:key(), after:key()))
+        assert.same({}, driver.fired())
+      end
+      assert.is_false(reactor:await(core.now() + 0.01, none:key()))
+    end)
+
+    it("for a key ends when another fires first, and leaves all that fired", function ()
+      local deadline = core.now() + 0.01
+      local first, second = timer(deadline), timer(deadline)
+      assert.is_false(reactor:await(core.now() + 60, second:key()))
+      assert.is_false(reactor:await(core.now() + 60, second:key()))     -- nor waits while they have not been taken
+      assert.is_true(core.now() >= deadline and core.now() < deadline + 50)
+      assert.same({ first:key(), second:key() }, driver.fired())
+    end)
+
+    it("for a key ends at its deadline, not before", function ()
+      local one, deadline = timer(core.now() + 60), core.now() + 0.01
+      assert.is_false(reactor:await(deadline, one:key()))
+      assert.is_true(core.now() >= deadline)
+      assert.is_false(reactor:await(0, one:key()))
+    end)
+
+    it("for a key returns false when a signal interrupts it, and loses nothing", function ()
+      local pid = io.open "/proc/self/stat":read "n"
+      local one = timer(core.now() + 0.5)
+      sh(("( sleep 0.05; kill -STOP %d; sleep 0.05; kill -CONT %d ) >/dev/null 2>&1 &"):format(pid, pid))
+      assert.is_false(reactor:await(core.now() + 60, one:key()))
+      assert.is_true(reactor:await(core.now() + 60, one:key()))
+    end)
+
     it("of wrong things raises", function ()
+      assert.has_error(function () reactor:await(1, "x") end, "bad argument #2 to 'await' (number expected, got string)")
       assert.has_error(function () reactor:step {} end, "bad argument #1 to 'step' (number expected, got table)")
       assert.has_error(function () reactor.step(io.stdout) end,
         "bad argument #1 to 'step' (firecracker.reactor expected, got FILE*)")

@@ -569,6 +569,54 @@ describe("the loop", function ()
       coroutine.wrap(function () assert.is_false(loop.park(now() + 0.01, 1 << 60)) end)()
     end)
 
+    describe("of the main thread's for a key of the core's", function ()
+      local timer, none
+      before_each(function ()
+        timer, none = assert(core.reactor():timer()), assert(core.reactor():timer())
+      end)
+      after_each(function ()
+        timer:close()
+        none:close()
+      end)
+
+      it("tells all others who wait for it, and it is the first or the second", function ()
+        for _, keys in ipairs { { timer:key() }, { timer:key(), none:key() }, { none:key(), timer:key() } } do
+          local task = loop.spawn(loop.park, now() + 60, timer:key())
+          loop.sleep(0)
+          timer:arm(now() + 0.005)
+          assert.is_true(loop.park(now() + 60, table.unpack(keys)))
+          assert.is_true(task:wait { timeout = 60 })
+        end
+      end)
+
+      it("lets a task that is to run bring it about", function ()
+        local deadline, kick = now() + 5, state.kick
+        state.kick = nil    -- no other event loop is there
+        finally(function () state.kick = kick end)
+        loop.spawn(function () timer:arm(now()) end)
+        assert.is_true(loop.park(deadline, timer:key()))
+        assert.is_true(now() < deadline)
+      end)
+
+      it("lets a task that wakes up meanwhile go on", function ()
+        local deadline = now() + 5
+        local task = loop.spawn(function ()
+          loop.sleep(0.005)
+          timer:arm(now())
+        end)
+        loop.sleep(0)
+        assert.is_true(loop.park(deadline, timer:key()))
+        assert.is_true(task.done and now() < deadline)
+      end)
+
+      it("is told of its deadline", function ()
+        local deadline = now() + 0.005
+        assert.is_false(loop.park(deadline, timer:key()))
+        assert.is_true(now() >= deadline)
+        assert.is_false(loop.under(now(), loop.park, now() + 60, timer:key(), none:key()))
+      end)
+    end)
+
     it("leaves nothing behind when the main thread is interrupted", function ()
       local function interrupt () error "interrupted!" end
       debug.sethook(interrupt, "", 2000)

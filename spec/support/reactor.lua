@@ -7,7 +7,7 @@
 -- reactor.settle(): moves the loop until the tasks that other files' specs left have ended, as those of what is closed do,
 -- and their timers have run out
 -- reactor.seen[key]: whether it has fired in any of these
--- reactor.steps(fn): how many steps are made while fn runs, whoever makes them
+-- reactor.steps(fn): how many steps, and waits for a key, are made while fn runs, whoever makes them
 
 local core = require "firecracker.core"
 local loop = require "firecracker.loop"
@@ -71,12 +71,19 @@ end
 
 function reactor.steps (fn)
   local methods = debug.getmetatable(core.reactor()).__index
-  local step, n = methods.step, 0
-  local _ <close> = setmetatable({}, { __close = function () methods.step = step end })
-  function methods.step (...)
-    n = n + 1
-    return step(...)
+  local own, n = { step = methods.step, await = methods.await }, 0
+  local function put (wrap)
+    for name, method in pairs(own) do
+      methods[name] = wrap(method)
+    end
   end
+  local _ <close> = setmetatable({}, { __close = function () put(function (method) return method end) end })
+  put(function (method)
+    return function (...)
+      n = n + 1
+      return method(...)
+    end
+  end)
   fn()
   return n
 end

@@ -150,9 +150,6 @@ function exchange.attempt (self, use, method, path, body, deadline, began)
   use.pending = true
   local late, look = LATE, self.hangs and began + LATE or deadline
   local status, text = false, nil
-  if loop.alone() then
-    status, text = request:await(look < deadline and look or deadline)
-  end
   while status == false do
     local fired = loop.park(look < deadline and look or deadline, use.key)
     if self.closed then
@@ -169,7 +166,7 @@ function exchange.attempt (self, use, method, path, body, deadline, began)
       look = now() + late
     end
   end
-  use.pending = status == nil and request:result() == false   -- where the wait failed it runs still
+  use.pending = false
   return status, text
 end
 

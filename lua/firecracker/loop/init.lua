@@ -22,7 +22,8 @@ local NEVER <const> = math.huge
 local state = keys.state
 local tasks, queue = state.tasks, state.queue
 local context, add, step, moving, wait_metatable = keys.context, keys.add, keys.step, keys.moving, keys.wait_metatable
-local running <const> = coroutine.running
+local running <const>, math_type <const> = coroutine.running, math.type
+local reactor <const>, waits <const> = core.reactor(), state.waits
 
 --- Wake whoever waits for a key, @{firecracker.loop.keys.fire}.
 -- @function fire
@@ -70,12 +71,9 @@ local function drive (wait, deadline, all)
   end
 end
 
---- Whether nobody but the caller has anything to do now, so that a wait in the core comes to the same as @{park}: until
--- something fires that is not the caller's.
--- @treturn boolean
-function loop.alone ()
-  local _, is_main = running()
-  return is_main and queue.first > queue.last and not state.kick
+-- Whether nobody else is to be told of this key, the core's own: then the core can wait for it.
+local function untold (key)
+  return waits[key] == nil and math_type(key) == "integer"
 end
 
 --- Wait until a key, or one of two, is fired or a deadline comes. Whoever waits looks himself whether what he waits for is
@@ -89,6 +87,10 @@ function loop.park (deadline, key, other)
   local here = state.current or is_main and state.main or context()
   if here.deadline < deadline then
     deadline = here.deadline
+  end
+  if is_main and queue.first > queue.last and key ~= nil and untold(key) and (other == nil or untold(other)) and
+      reactor:await(deadline, key, other) then
+    return true
   end
   local wait <close> = setmetatable({ fired = false, moves = false, key = key, other = other }, wait_metatable)
   if key ~= nil then
