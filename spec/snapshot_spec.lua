@@ -123,6 +123,11 @@ describe("a manifest", function ()
         { function (t) t.config.machine_config.vcpu_count = "x" end, "config.machine_config.vcpu_count: integer expected" },
         { function (t) t.config.machine_config.mem_size_mib = nil end, "config.machine_config.mem_size_mib: integer expected" },
         { function (t) t.config.machine_config = json.array {} end, "config.machine_config: object expected" },
+        { function (t) t.host = { addresses = "all" } end, "host.addresses: object expected" },
+        { function (t) t.host = { addresses = { net1 = "10.0.0.2/24" } } end,
+          "host.addresses.net1: list of addresses with their prefixes expected" },
+        { function (t) t.host = { addresses = { net1 = { "10.0.0.2" } } } end, "host.addresses.net1: list of addresses" },
+        { function (t) t.host = { addresses = json.array { { "10.0.0.2/24" } } } end, "host.addresses.1: list of addresses" },
       } do
         local change, expected = table.unpack(case)
         if type(change) == "string" then

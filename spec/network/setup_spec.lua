@@ -408,6 +408,61 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       assert.matches("^10%.3%.0%.2 " .. again.id .. " %S+ " .. again.pid .. ":%d+\n$", bed.read(leaks.run_dir .. "/leases"))
     end)
 
+    it("a restored guest has the address that it remembers, and who restores it is told where that is taken", function ()
+      local dir = bed.scratch "restored"
+      assert(core.files.mkdir(dir))
+      finally(function () sh("rm -rf " .. dir) end)
+      local function interfaces (more)
+        local nat = { subnet = "10.3.0.0/24", subnet6 = "fd03::/64" }
+        for key, value in pairs(more or {}) do
+          nat[key] = value
+        end
+        return { { iface_id = "net1", nat = nat } }
+      end
+      sh "sysctl -qw net.ipv6.conf.all.forwarding=1"
+      local function restore (name, more)
+        local warnings = {}
+        local vm, err = fc.restore { run_dir = leaks.run_dir, timeouts = { shutdown = 0 }, network_interfaces = interfaces(more),
+          snapshot = { snapshot_path = dir .. "/" .. name }, log = function (event)
+            warnings[#warnings + 1] = event.event == "warning" and event.message or nil
+          end }
+        return assert(vm, err), warnings
+      end
+      local first = assert(boot(interfaces()))
+      local vm = assert(boot(interfaces(), { machine_config = { mem_size_mib = 32 } }))
+      local own = { "10.3.0.3/24", "fd03::3/64" }
+      assert.same(own, vm.addresses[1].addresses)
+      local manifest = assert(vm:snapshot { snapshot_path = dir .. "/one", mem_file_path = dir .. "/memory", pause = true })
+      assert.same({ net1 = own }, manifest.host.addresses)
+      vm:close()
+      first:close()
+      local again <close>, warnings = restore "one"
+      assert.same({ own, {} }, { again.addresses[1].addresses, warnings })
+      local other <close>, told = restore "one"
+      assert.same({ "10.3.0.2/24", "fd03::2/64" }, other.addresses[1].addresses)
+      assert.same({ "config.network_interfaces[1].nat.subnet: the guest of the snapshot has 10.3.0.3, which is taken: " ..
+        "it is let out once it has 10.3.0.2", "config.network_interfaces[1].nat.subnet6: the guest of the snapshot has fd03::3, " ..
+        "which is taken: it is let out once it has fd03::2" }, told)
+      local given <close>, none = restore("one", { address = "10.3.0.77" })
+      assert.same({ { "10.3.0.77/24", "fd03::4/64" }, 1 }, { given.addresses[1].addresses, #none })
+      local elsewhere <close>, nothing = restore("one", { subnet = "10.4.0.0/24" })
+      assert.same({ "10.4.0.2/24", 1 }, { elsewhere.addresses[1].addresses[1], #nothing })
+    end)
+
+    it("a guest that was restored without a word of its addresses is still known to have them", function ()
+      local dir = bed.scratch "restored"
+      assert(core.files.mkdir(dir))
+      finally(function () sh("rm -rf " .. dir) end)
+      local vm = assert(boot({ { nat = { subnet = "10.3.0.0/24", address = "10.3.0.9" } } }, { machine_config = { mem_size_mib = 32 } }))
+      assert(vm:snapshot { snapshot_path = dir .. "/one", mem_file_path = dir .. "/memory", pause = true })
+      vm:close()
+      local again <close> = assert(fc.restore { run_dir = leaks.run_dir, timeouts = { shutdown = 0 },
+        network_interfaces = { { iface_id = "net1", tap = true } }, snapshot = { snapshot_path = dir .. "/one" } })
+      local manifest = assert(again:snapshot { snapshot_path = dir .. "/two", mem_file_path = dir .. "/memory2", pause = true })
+      assert.same({ net1 = { "10.3.0.9/24" } }, manifest.host.addresses)
+      assert.same(manifest.host.addresses, fc.snapshot.read(dir .. "/two").host.addresses)
+    end)
+
     it("a dead VMM's network goes, an address not before", function ()
       local vm <close> = assert(boot { { nat = { subnet = "10.3.0.0/30" } } })
       assert(vm:kill())

@@ -18,8 +18,20 @@ local SECONDS <const> = 30            -- that nft may take
 local MOST_TRIES <const> = 1 << 16    -- addresses of a large subnet
 local HERE <const>, THERE <const> = "169.254.0.1", "169.254.0.2"   -- the ends of a way out, known on its wire alone
 
--- The addresses of a subnet that a guest may get: all but the first (the network), the second (the gateway) and the last.
-local function candidates (subnet, wanted)
+-- The address of a subnet that the guest of a snapshot remembers.
+local function remembered (vm, id, subnet)
+  local known = vm.manifest and vm.manifest.host and vm.manifest.host.addresses
+  for _, text in ipairs(known and known[id] or {}) do
+    local bytes = address.cidr(text).address
+    if address.contains(subnet, bytes) and bytes > address.next(address.first(subnet)) and bytes < address.last(subnet) then
+      return address.format(bytes)
+    end
+  end
+end
+
+-- The addresses of a subnet that a guest may get: all but the first (the network), the second (the gateway) and the last;
+-- the `best` before all others.
+local function candidates (subnet, wanted, best)
   if wanted then
     local given = false
     return function ()
@@ -30,16 +42,25 @@ local function candidates (subnet, wanted)
   end
   local bytes, last, tries = address.next(address.first(subnet)), address.last(subnet), 0
   return function ()
+    if best then
+      local text = best
+      best = nil
+      return text
+    end
     bytes, tries = address.next(bytes), tries + 1
     return bytes < last and tries <= MOST_TRIES and address.format(bytes) or nil
   end
 end
 
-local function take_address (vm, field, text, wanted)
-  local run_dir, id = vm.config.run_dir, vm.id
-  local taken, err = lease.take(run_dir, id, candidates(address.cidr(text), wanted), text)
+local function take_address (vm, field, interface, text, wanted)
+  local run_dir, id, subnet = vm.config.run_dir, vm.id, address.cidr(text)
+  local best = not wanted and remembered(vm, interface, subnet) or nil
+  local taken, err = lease.take(run_dir, id, candidates(subnet, wanted, best), text)
   if not taken then
     return tap.refuse(field, err.message, err)
+  elseif best and taken ~= best then
+    vm:emit { event = "warning", level = "warn", message = ("config.%s: the guest of the snapshot has %s, which is taken: " ..
+      "it is let out once it has %s"):format(field, best, taken) }
   end
   vm.leased = true
   vm:defer("lease of " .. taken, function ()
@@ -61,10 +82,12 @@ local function forward (vm, net, six)
   return value, err
 end
 
--- One family of an interface: the gateway's address on the tap, the way to the guest.
-local function wire (vm, net, field, name, text, wanted)
+-- One family of an interface, `subnet` or `subnet6`: the gateway's address on the tap, the way to the guest.
+local function wire (vm, net, i, key, name)
+  local interface, field = vm.config.network_interfaces[i], ("network_interfaces[%d].nat.%s"):format(i, key)
+  local text = interface.nat[key]
   local subnet = address.cidr(text)
-  local guest, err = take_address(vm, field, text, wanted)
+  local guest, err = take_address(vm, field, interface.iface_id, text, key == "subnet" and interface.nat.address or nil)
   if not guest then
     return nil, err
   end
@@ -84,7 +107,8 @@ local function wire (vm, net, field, name, text, wanted)
   if not ok then
     return tap.refuse(field, err.message, err)
   end
-  return { field = field, six = six, guest = guest, gateway = gateway, subnet = text, cidr = ("%s/%d"):format(guest, subnet.prefix) }
+  return { field = field, six = six, guest = guest, gateway = gateway, subnet = text, cidr = ("%s/%d"):format(guest, subnet.prefix),
+           tap = name, interface = interface.nat.interface }
 end
 
 --- Make an interface. Its guests reach the host; @{finish} lets them out.
@@ -96,7 +120,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function nat.make (vm, net, i)
-  local options, at = vm.config.network_interfaces[i].nat, ("network_interfaces[%d].nat"):format(i)
+  local options = vm.config.network_interfaces[i].nat
   local name, err = tap.make(vm, net, i)
   if not name then
     return nil, err
@@ -105,11 +129,10 @@ function nat.make (vm, net, i)
   for _, key in ipairs { "subnet", "subnet6" } do
     local made
     if options[key] then
-      made, err = wire(vm, net, ("%s.%s"):format(at, key), name, options[key], key == "subnet" and options.address or nil)
+      made, err = wire(vm, net, i, key, name)
       if not made then
         return nil, err
       end
-      made.tap, made.interface = name, options.interface
       table.insert(vm.nat, made)
       table.insert(told.addresses, made.cidr)
       table.insert(told.gateways, made.gateway)

@@ -147,20 +147,34 @@ local function vsock_path (self)
   return override and override.uds_path or self.manifest and self.manifest.host and self.manifest.host.vsock or nil
 end
 
--- Where the host has what the VMM sees elsewhere: a jail's devices.
-local function host_paths (self, config)
+-- What the guest was told of its addresses, by interface; of one that this machine told nothing, what it remembers.
+local function addresses (self)
+  local known = self.manifest and self.manifest.host and self.manifest.host.addresses or {}
+  local told = {}
+  for id, list in pairs(known) do
+    told[id] = list
+  end
+  for _, element in ipairs(self.addresses or {}) do
+    told[element.iface_id] = element.addresses
+  end
+  return next(told) and told or nil
+end
+
+-- What the host knows and the VMM does not: addresses, and where it has what the VMM sees elsewhere, a jail's devices.
+local function host_side (self, config)
+  local told = addresses(self)
   if not self.jail then
-    return nil
+    return told and { addresses = told }
   end
   local staging = require "firecracker.launch.staging"
-  local host_side = { vsock = vsock_path(self) }
+  local known = { vsock = vsock_path(self), addresses = told }
   for section, id in pairs { drives = "drive_id", pmem = "id" } do
-    host_side[section] = {}
+    known[section] = {}
     for _, device in ipairs(config[section] or {}) do
-      host_side[section][device[id]] = device.path_on_host and staging.origin(self, device.path_on_host)
+      known[section][device[id]] = device.path_on_host and staging.origin(self, device.path_on_host)
     end
   end
-  return host_side
+  return known
 end
 
 local function describe (self, options, parts, release)
@@ -170,7 +184,7 @@ local function describe (self, options, parts, release)
   end
   local fields = {
     type = options.snapshot_type, id = self.id, created = os.date "!%Y-%m-%dT%H:%M:%SZ", release = release,
-    architecture = host.arch() or "unknown", config = config, host = host_paths(self, config),
+    architecture = host.arch() or "unknown", config = config, host = host_side(self, config),
   }
   for _, name in ipairs { "state", "memory" } do
     local look

@@ -2,6 +2,7 @@
 -- the machine's configuration, hashes when asked for. What is read may come from anywhere: its shape is checked.
 -- @module firecracker.snapshot.manifest
 
+local address = require "firecracker.network.address"
 local config_file = require "firecracker.config.file"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
@@ -104,6 +105,16 @@ local function misshapen_host (host)
   elseif host.vsock ~= nil and type(host.vsock) ~= "string" then
     return "host.vsock", "string"
   end
+  if host.addresses ~= nil and type(host.addresses) ~= "table" then
+    return "host.addresses", "object"
+  end
+  for id, list in pairs(host.addresses or {}) do
+    for _, text in ipairs(type(list) == "table" and list or { false }) do
+      if not (type(id) == "string" and type(text) == "string" and address.cidr(text)) then
+        return "host.addresses." .. tostring(id), "list of addresses with their prefixes"
+      end
+    end
+  end
   for _, section in ipairs { "drives", "pmem" } do
     local paths = host[section]
     if paths ~= nil and type(paths) ~= "table" then
@@ -125,7 +136,8 @@ end
 --- Read a manifest.
 -- @tparam string path of the snapshot's state, or of the manifest
 -- @treturn[1] table `type` ("Full", "Diff"), `id`, `created`, `release`, `architecture`, `state` and `memory` (each `path`,
--- `size`, perhaps `sha256`), `config` as of `vm:full_config`
+-- `size`, perhaps `sha256`), `config` as of `vm:full_config`, perhaps `host`: what the VMM does not know (`addresses` by interface, a
+-- jail's `vsock`, `drives` and `pmem`)
 -- @return[2] nil
 -- @treturn[2] err code "system" (`errno` ENOENT: there is none), "json" or "snapshot"
 function manifest.read (path)
