@@ -128,6 +128,9 @@ describe("many.map", function ()
       ["map: on_error: 'continue' or 'stop' expected, got 'halt'"] = function () many.map({}, print, { on_error = "halt" }) end,
       ["all: table expected, got nil"] = function () many.all() end,
       ["all: [2]: function expected, got string"] = function () many.all { error, "print" } end,
+      ["all: table of options expected, got function"] = function () many.all({ error }, print) end,
+      ["all: limit: positive integer expected, got 0"] = function () many.all({ error }, { limit = 0 }) end,
+      ["all: timeot: unknown key (did you mean 'timeout'?)"] = function () many.all({ error }, { timeot = 1 }) end,
     } do
       local ok, err = pcall(call)
       assert.is_false(ok)
@@ -319,5 +322,32 @@ describe("many.all", function ()
       assert.equal(i, results[i])
     end
     assert.same({ n = 0, errors = {} }, many.all {})
+  end)
+
+  it("takes the options of map", function ()
+    local function never () return loop.sleep(60) end
+    local results = many.all({ function () return 1 end, never }, { timeout = 0.02 })
+    assert.same({ 1, "timeout" }, { results[1], results.errors[2].code })
+    local none, err = many.all({ never, function () return nil, "broken" end }, { on_error = "stop" })
+    assert.same({ false, "broken" }, { none or false, err })
+    local at_once, most = 0, 0
+    local function count ()
+      at_once = at_once + 1
+      most = math.max(most, at_once)
+      loop.sleep(0.001)
+      at_once = at_once - 1
+      return true
+    end
+    many.all({ count, count, count }, { limit = 2 })
+    assert.equal(2, most)
+  end)
+
+  it("takes results for its functions, as map does", function ()
+    local functions = many.map({ 1, 2 }, function (n)
+      if n == 1 then return nil, "broken" end
+      return function () return n end
+    end)
+    local results = many.all(functions)
+    assert.same({ n = 2, errors = { "broken" }, [2] = 2 }, results)
   end)
 end)

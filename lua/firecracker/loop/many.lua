@@ -8,6 +8,7 @@ local loop = require "firecracker.loop"
 local many = {}
 
 local now <const> = core.now
+local LIMIT <const> = 16   -- calls of `map` at a time
 
 local function close_of (value)
   return (type(value) == "table" or type(value) == "userdata") and value.close or nil
@@ -57,13 +58,13 @@ end
 
 local OPTIONS <const> = { limit = true, on_error = true, timeout = "seconds" }
 
-local function check_options (options)
-  options = loop.options("map", options, OPTIONS)
-  local limit, on_error = options.limit or 16, options.on_error or "continue"
+local function check_options (verb, options, most)
+  options = loop.options(verb, options, OPTIONS)
+  local limit, on_error = options.limit or most, options.on_error or "continue"
   if math.type(limit) ~= "integer" or limit < 1 then
-    refuse("map: limit: positive integer expected, got %s", errors.shown(limit))
+    refuse("%s: limit: positive integer expected, got %s", verb, errors.shown(limit))
   elseif on_error ~= "continue" and on_error ~= "stop" then
-    refuse("map: on_error: 'continue' or 'stop' expected, got %s", errors.shown(on_error))
+    refuse("%s: on_error: 'continue' or 'stop' expected, got %s", verb, errors.shown(on_error))
   end
   return limit, on_error == "stop", options.timeout and loop.deadline(options.timeout) or math.huge
 end
@@ -72,21 +73,8 @@ local function timed_out (i)
   return errors.new { code = "timeout", message = ("the call for item %d did not end in time"):format(i) }
 end
 
---- Call a function for each item, several at a time. It returns when all calls have ended; a deadline bounds the calls.
--- When it is cancelled itself, so are the calls, and what they returned is closed.
--- @tparam table items a list; or results of a call before, of which those that failed are passed over and keep their errors
--- @tparam function fn called as `fn(item)`; fails by raising or by `nil, err`
--- @tparam[opt] table options `limit`: how many at a time (default 16); `on_error`: "continue" (default), or "stop": the
--- first failure cancels the other calls, and what had come is closed; `timeout` in seconds for all of it: a call that is under way
--- then fails with code "timeout", one that goes on all the same is cancelled, and no more begin
--- @treturn[1] table results: `results[i]` is the first value of the i-th call, nil where it failed; `results.errors[i]`
--- says why; `results.n` is the number of items
--- @return[2] nil
--- @treturn[2] err the first failure, with `on_error = "stop"`
-function many.map (items, fn, options)
-  local count, failed = extent("map", items)
-  check_function("map", fn)
-  local limit, stop, deadline = check_options(options)
+-- The calls of `map`, its options checked.
+local function call_each (items, count, failed, fn, limit, stop, deadline)
   local results = setmetatable({ n = count, errors = {} }, results_metatable)
   local workers, next_item, failure, late = {}, 0, nil, false
   local function cancel_all ()
@@ -162,17 +150,39 @@ function many.map (items, fn, options)
   return nil, failure
 end
 
+--- Call a function for each item, several at a time. It returns when all calls have ended; a deadline bounds the calls.
+-- When it is cancelled itself, so are the calls, and what they returned is closed.
+-- @tparam table items a list; or results of a call before, of which those that failed are passed over and keep their errors
+-- @tparam function fn called as `fn(item)`; fails by raising or by `nil, err`
+-- @tparam[opt] table options `limit`: how many at a time (default 16); `on_error`: "continue" (default), or "stop": the
+-- first failure cancels the other calls, and what had come is closed; `timeout` in seconds for all of it: a call that is under way
+-- then fails with code "timeout", one that goes on all the same is cancelled, and no more begin
+-- @treturn[1] table results: `results[i]` is the first value of the i-th call, nil where it failed; `results.errors[i]`
+-- says why; `results.n` is the number of items
+-- @return[2] nil
+-- @treturn[2] err the first failure, with `on_error = "stop"`
+function many.map (items, fn, options)
+  local count, failed = extent("map", items)
+  check_function("map", fn)
+  return call_each(items, count, failed, fn, check_options("map", options, LIMIT))
+end
+
+local function call (fn)
+  return fn()
+end
+
 --- Call functions at the same time and wait for all.
 -- @tparam {function,...} functions
--- @treturn table results as of `map`
-function many.all (functions)
-  local count = extent("all", functions)
+-- @tparam[opt] table options as of `map`; no `limit`: all at a time
+-- @return as `map`
+function many.all (functions, options)
+  local count, failed = extent("all", functions)
   for i = 1, count do
-    check_function(("all: [%d]"):format(i), functions[i])
+    if functions[i] ~= nil then
+      check_function(("all: [%d]"):format(i), functions[i])
+    end
   end
-  return many.map(functions, function (fn)
-    return fn()
-  end, { limit = math.max(count, 1) })
+  return call_each(functions, count, failed, call, check_options("all", options, math.max(count, 1)))
 end
 
 return many
