@@ -17,17 +17,21 @@ describe("#kvm the end of a machine", function ()
     return file ~= nil and not file:read "a":find "%) Z "
   end
 
-  -- Stop all its threads; from then on it hears SIGKILL only.
-  local function freeze (vm)
-    assert(vm:kill "STOP")
+  local function stop_threads (pid)
+    sh("kill -STOP " .. pid)
     bed.eventually(function ()
-      for stat in sh("cat /proc/" .. vm.pid .. "/task/*/stat"):gmatch "[^\n]+" do
+      for stat in sh("cat /proc/" .. pid .. "/task/*/stat"):gmatch "[^\n]+" do
         if not stat:find "%) T " then
           return false
         end
       end
       return true
     end, "every thread to stop")
+  end
+
+  -- From then on it hears SIGKILL only.
+  local function freeze (vm)
+    stop_threads(vm.pid)
   end
 
   it("comes by SIGKILL while it is waited for", function ()
@@ -101,6 +105,23 @@ describe("#kvm the end of a machine", function ()
     local other <close> = assert(fc.boot(bed.config "idle"))
     freeze(other)
     assert.same({ by = "kill", signal = 9 }, other:stop { timeout = 0.1 })
+  end)
+
+  it("does not come to a program that waits for its VMM when that is slow", function ()
+    local path = bed.write(bed.scratch "vmm", ('#!/bin/sh\n%s "$@"\nexit $?\n'):format(sh.quote(os.getenv "FIRECRACKER")))
+    finally(function () os.remove(path) end)
+    assert(os.execute("chmod 755 " .. path))
+    fc.run(function ()
+      local vm <close> = assert(fc.boot(bed.config("idle", { vmm = { binary = path } })))
+      local pid = assert(sh(("cat /proc/%d/task/%d/children"):format(vm.pid, vm.pid)):match "^%d+")
+      stop_threads(pid)
+      local asking = fc.spawn(vm.info, vm)
+      fc.sleep(1.5)   -- the first look at it is after 0.25 s, and a guest that has ended gets 1 s
+      sh("kill -CONT " .. pid)
+      assert.is_table(asking:wait())
+      sh("kill " .. pid)
+      assert.is_table(vm:wait { timeout = 30 })
+    end)
   end)
 
   it("comes once, however often and from wherever it is asked for", function ()

@@ -166,7 +166,7 @@ end
 local function is_built (vm)
   local pid = vm.process:pid()
   if vm.config.vmm.no_seccomp then
-    return process.has_vcpu(pid)
+    return process.has_thread(pid, "fc_vcpu")
   end
   return filters(pid) > filters "self"
 end

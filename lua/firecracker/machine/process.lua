@@ -68,19 +68,25 @@ function process.refuse (self, verb, wanted)
   }
 end
 
---- Whether a VMM has a thread for a vCPU: until its guest ends, and nobody else knows of that end.
+--- Whether a process has a thread of a name: "fc_api", or "fc_vcpu" until the guest ends, of which nobody else knows.
 -- @tparam int pid
+-- @tparam string name how it begins
 -- @treturn ?boolean nil: it is gone itself
-function process.has_vcpu (pid)
+function process.has_thread (pid, name)
   local tasks = ("/proc/%d/task/"):format(pid)
   local threads = files.list(tasks)
   for _, thread in ipairs(threads or {}) do
-    local name <close> = io.open(tasks .. thread .. "/comm")
-    if name and (name:read "l" or ""):find "^fc_vcpu" then
+    local comm <close> = io.open(tasks .. thread .. "/comm")
+    if comm and (comm:read "l" or ""):sub(1, #name) == name then
       return true
     end
   end
   return threads and false
+end
+
+-- Whether a guest's end left its VMM behind. A program that only started the VMM (`vmm.binary`) never had a vCPU.
+local function is_left_behind (pid)
+  return process.has_thread(pid, "fc_api") and process.has_thread(pid, "fc_vcpu") == false
 end
 
 --- Wait for its end.
@@ -177,7 +183,7 @@ end
 function process.methods:hangs ()
   if process.exit(self) then
     return true
-  elseif (self.phase ~= "running" and self.phase ~= "paused") or process.has_vcpu(self.process:pid()) ~= false then
+  elseif (self.phase ~= "running" and self.phase ~= "paused") or not is_left_behind(self.process:pid()) then
     return false
   elseif not process.await(self, core.now() + LAST_MOMENT) then
     local told = self.hung
