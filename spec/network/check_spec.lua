@@ -28,13 +28,14 @@ end
 
 describe("validate.NetworkCfg", function ()
   it("takes what is right", function ()
-    assert.is_true(run {
+    assert.is_true(run({
       { static = { ip = { "10.0.0.2/24", "fd00::2/64" }, gateway = { "10.0.0.1", "fd00::1" } }, guest_mac = "06:00:AC:10:00:02" },
       { static = { ip = "10.0.1.1/31", gateway = "10.0.1.0" } }, { static = { ip = "10.0.2.1/32" } },
       { static = { ip = "fd07::2/64", gateway = "fe80::1" } },
       { nat = { subnet = "10.5.0.0/24", address = "10.5.0.9", subnet6 = "fd05::/64" } }, { nat = { subnet = "10.6.0.0/24" } },
       { cni = cni() }, { cni = cni { if_name = "eth1" } }, { bridge = "br0" }, { tap = true, host_dev_name = "x" },
-    })
+    }, { netns = "there" }))
+    assert.is_true(run { { cni = cni() }, { nat = { subnet = "10.6.0.0/24" } }, { tap = true } })
     assert.is_true(run({ { static = { ip = "fd00::2/64" } } }, { boot_source = { kernel_image_path = "/k", boot_args = "ip=dhcp" } }))
     assert.is_true(run({ { tap = true } }, { netns = true }))
   end)
@@ -76,9 +77,11 @@ describe("validate.NetworkCfg", function ()
     { { { cni = cni { network_config = { name = "n", cniVersion = "2.0.0", plugins = { { type = "true" } } } } } },
       "network_interfaces[1].cni.network_config: cniVersion: 0.3.0 to 1.1.0 expected, got 2.0.0" },
     { { { cni = cni { bin_path = "/nowhere" } } }, "network_interfaces[1].cni.bin_path: network n: no program true in /nowhere" },
+    { { { bridge = "br0" }, { cni = cni() } }, "network_interfaces[1].bridge: 'br0' cannot be in a namespace of the machine's own" },
     { { { bridge = "br0" } }, "network_interfaces[1].bridge: 'br0' cannot be in a namespace of the machine's own", { netns = true } },
     { { { nat = { subnet = "fd03::/64" } } },
-      "network_interfaces[1].nat: IPv6 has no way out of a namespace of the machine's own; name one that has", { netns = true } },
+      "network_interfaces[1].nat: IPv6 has no way out of a namespace of the machine's own; name one that is there and has",
+      { netns = true } },
     { { {} }, "network_interfaces[1].host_dev_name: 'tap1' cannot be in a namespace of the machine's own; tap = true makes it",
       { netns = true } },
     { { { static = { ip = "10.0.0.2/24" } } }, "boot_source.boot_args: ip= is given twice: network_interfaces[1].static brings one as well",

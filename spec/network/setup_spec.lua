@@ -329,6 +329,16 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       assert.equal("1\n", (sh "ip netns exec there cat /proc/sys/net/ipv4/ip_forward"))
     end)
 
+    it("IPv6 has no way out of a namespace that the machine makes, also where it is named", function ()
+      for _, nat in ipairs { { subnet = "fd03::/64" }, { subnet = "10.3.0.0/24", subnet6 = "fd03::/64" } } do
+        local none, err = boot({ { nat = nat } }, { netns = "made" })
+        assert.is_nil(none)
+        assert.same({ "config", "network_interfaces[1].nat.subnet" .. (nat.subnet6 and "6" or "") }, { err.code, err.field })
+        assert.matches("IPv6 has no way out of a namespace of the machine's own", err.message, 1, true)
+        assert.equal("", (sh "ip netns list"))
+      end
+    end)
+
     it("a name that is taken is refused, and nothing of it is touched", function ()
       assert.equal("", (sh "ip tuntap add mode tap mine"))
       finally(function () sh "ip link del mine" end)
@@ -420,9 +430,9 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
         return { { iface_id = "net1", nat = nat } }
       end
       sh "sysctl -qw net.ipv6.conf.all.forwarding=1"
-      local function restore (name, more)
+      local function restore (name, more, unchecked)
         local warnings = {}
-        local vm, err = fc.restore { run_dir = leaks.run_dir, timeouts = { shutdown = 0 }, network_interfaces = interfaces(more),
+        local vm, err = fc.restore { disable_validation = unchecked, run_dir = leaks.run_dir, timeouts = { shutdown = 0 }, network_interfaces = interfaces(more),
           snapshot = { snapshot_path = dir .. "/" .. name }, log = function (event)
             warnings[#warnings + 1] = event.event == "warning" and event.message or nil
           end }
@@ -445,6 +455,19 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
         "which is taken: it is let out once it has fd03::2" }, told)
       local given <close>, none = restore("one", { address = "10.3.0.77" })
       assert.same({ { "10.3.0.77/24", "fd03::4/64" }, 1 }, { given.addresses[1].addresses, #none })
+      local function leases ()
+        return bed.read(leaks.run_dir .. "/leases")
+      end
+      local before = leases()
+      local fallen, err = fc.restore { run_dir = leaks.run_dir, network_interfaces = interfaces(), snapshot = { snapshot_path = dir .. "/one" },
+        log = function (event) return event.event == "warning" and error "no more of this" end }
+      assert.is_nil(fallen)
+      assert.matches("no more of this", err.message)
+      assert.equal(before, leases())
+      other:close()
+      again:close()
+      local unchecked <close> = restore("one", {}, true)
+      assert.same(own, unchecked.addresses[1].addresses)
       local elsewhere <close>, nothing = restore("one", { subnet = "10.4.0.0/24" })
       assert.same({ "10.4.0.2/24", 1 }, { elsewhere.addresses[1].addresses[1], #nothing })
     end)

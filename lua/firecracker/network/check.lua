@@ -113,11 +113,22 @@ local function check_cni (i, at, config, taken)
   end
 end
 
+--- The namespace that a machine wants: where there are plugins it is one of its own in any case.
+-- @tparam table config
+-- @treturn ?string|boolean a name; true: one of its own
+function check.namespace (config)
+  local own = nil
+  for _, interface in ipairs(config.network_interfaces) do
+    own = own or interface.cni and true or nil
+  end
+  return config.netns or own
+end
+
 local function check_place (at, interface, config)
-  local own = config.netns == true
+  local own = check.namespace(config) == true
   local made = interface.tap or interface.bridge or interface.nat or interface.cni
   if own and interface.nat and (interface.nat.subnet .. (interface.nat.subnet6 or "")):find ":" then
-    refuse(at .. ".nat", "IPv6 has no way out of a namespace of the machine's own; name one that has")
+    refuse(at .. ".nat", "%s", require "firecracker.network.nat".NO_WAY_OUT)
   elseif interface.bridge and own then
     refuse(at .. ".bridge", "'%s' cannot be in a namespace of the machine's own", interface.bridge)
   elseif own and not made then

@@ -16,7 +16,18 @@ local nat = {}
 
 local SECONDS <const> = 30            -- that nft may take
 local MOST_TRIES <const> = 1 << 16    -- addresses of a large subnet
+--- Why a guest of IPv6 cannot be in a namespace that the machine makes.
+nat.NO_WAY_OUT = "IPv6 has no way out of a namespace of the machine's own; name one that is there and has"
+
 local HERE <const>, THERE <const> = "169.254.0.1", "169.254.0.2"   -- the ends of a way out, known on its wire alone
+
+-- A guest that is restored remembers addresses; its snapshot's manifest is known, unless validation was skipped.
+local function learn_addresses (vm)
+  if vm.config.snapshot then
+    return require "firecracker.snapshot.source".learn(vm)
+  end
+  return true
+end
 
 -- The address of a subnet that the guest of a snapshot remembers.
 local function remembered (vm, id, subnet)
@@ -58,22 +69,23 @@ local function take_address (vm, field, interface, text, wanted)
   local taken, err = lease.take(run_dir, id, candidates(subnet, wanted, best), text)
   if not taken then
     return tap.refuse(field, err.message, err)
-  elseif best and taken ~= best then
-    vm:emit { event = "warning", level = "warn", message = ("config.%s: the guest of the snapshot has %s, which is taken: " ..
-      "it is let out once it has %s"):format(field, best, taken) }
   end
   vm.leased = true
   vm:defer("lease of " .. taken, function ()
     return lease.give_back(run_dir, id, taken)
   end, { lease = taken })
+  if best and taken ~= best then
+    vm:emit { event = "warning", level = "warn", message = ("config.%s: the guest of the snapshot has %s, which is taken: " ..
+      "it is let out once it has %s"):format(field, best, taken) }
+  end
   return taken
 end
 
 -- Make the namespace forward what comes in.
-local function forward (vm, net, six)
+local function forward (net, six)
   local key = six and "ipv6/conf/all/forwarding" or "ipv4/ip_forward"
   local value, err = net:sysctl(key)
-  if value == "0" and six and not (vm.netns and vm.netns.own) then
+  if value == "0" and six then
     return nil, errors.new { code = "config", message = "IPv6 forwarding is off, and turning it on changes how a host learns its routes",
                              hint = "sysctl -w net.ipv6.conf.all.forwarding=1" }
   elseif value == "0" then
@@ -87,11 +99,14 @@ local function wire (vm, net, i, key, name)
   local interface, field = vm.config.network_interfaces[i], ("network_interfaces[%d].nat.%s"):format(i, key)
   local text = interface.nat[key]
   local subnet = address.cidr(text)
+  local six = #subnet.address == 16
+  if six and vm.netns and vm.netns.own then   -- named, so that the check could not know
+    return tap.refuse(field, nat.NO_WAY_OUT, { code = "config" })
+  end
   local guest, err = take_address(vm, field, interface.iface_id, text, key == "subnet" and interface.nat.address or nil)
   if not guest then
     return nil, err
   end
-  local six = #subnet.address == 16
   local gateway, alone = address.format(address.next(address.first(subnet))), six and "/128" or "/32"
   local ok
   ok, err = net:add_address(name, gateway .. alone, { nodad = six })
@@ -99,7 +114,7 @@ local function wire (vm, net, i, key, name)
     ok, err = net:add_route { to = guest .. alone, link = name, source = gateway }
   end
   if ok then
-    ok, err = forward(vm, net, six)
+    ok, err = forward(net, six)
   end
   if ok and not six then
     ok, err = net:sysctl(("ipv4/conf/%s/proxy_arp"):format(name), "1")
@@ -121,7 +136,11 @@ end
 -- @treturn[2] err
 function nat.make (vm, net, i)
   local options = vm.config.network_interfaces[i].nat
-  local name, err = tap.make(vm, net, i)
+  local ok, err = learn_addresses(vm)
+  local name
+  if ok then
+    name, err = tap.make(vm, net, i)
+  end
   if not name then
     return nil, err
   end
@@ -163,13 +182,11 @@ local function open_way_out (vm, net)
   try(net, "set_link", "uplink", { up = true })
   try(net, "add_address", "uplink", THERE .. "/32")
   for _, each in ipairs(vm.nat) do
-    if not each.six then   -- validate.NetworkCfg lets none come here
-      try(host, "add_route", { to = each.guest .. "/32", via = THERE, link = name, onlink = true })
-    end
+    try(host, "add_route", { to = each.guest .. "/32", via = THERE, link = name, onlink = true })
   end
   try(net, "add_route", { to = "default", via = HERE, link = "uplink", onlink = true })
   if ok then
-    ok, err = forward(vm, host, false)
+    ok, err = forward(host, false)
   end
   return ok, err
 end

@@ -3,6 +3,7 @@
 -- the guest is told, and `vm.netns` the namespace.
 -- @module firecracker.network.setup
 
+local check = require "firecracker.network.check"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local guest = require "firecracker.network.guest"
@@ -59,15 +60,6 @@ local function maker_of (interface)
   end
 end
 
--- The namespace a machine wants: plugins have one of their own in any case.
-local function wanted_namespace (config)
-  local own = nil
-  for _, interface in ipairs(config.network_interfaces) do
-    own = own or interface.cni and true or nil
-  end
-  return config.netns or own
-end
-
 local function makes_something (config)
   for _, interface in ipairs(config.network_interfaces) do
     if maker_of(interface) ~= "host_dev_name" then
@@ -95,7 +87,7 @@ end
 -- @treturn[2] err
 function setup.run (vm)
   local config = vm.config
-  local wanted = wanted_namespace(config)
+  local wanted = check.namespace(config)
   local ok, err = true, nil
   if wanted or makes_something(config) then
     ok, err = vm:own_directory()   -- names derive from the id, which is settled then
