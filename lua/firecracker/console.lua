@@ -1,6 +1,6 @@
 --- A guest's serial console: what it wrote last, to be read, waited for and answered, by a program or from a terminal.
 -- It is drained all the time: what nobody reads is kept up to `console_size`, and the oldest is dropped beyond that.
--- It outlives the machine: what was not read yet can still be.
+-- It outlives the machine: what was not read yet can still be. It is the machine's: closing it ends its reader's use of it.
 -- @module firecracker.console
 
 local core = require "firecracker.core"
@@ -70,7 +70,7 @@ end
 -- @tparam[opt] table options `timeout` in seconds; `plain`: it is no pattern, but the text itself
 -- @treturn[1] string the captures, as of string.match; without any, what matched
 -- @return[2] nil; what is there stays
--- @treturn[2] err code "timeout" or "closed" (the VMM is gone), with `seen`
+-- @treturn[2] err code "timeout" or "closed" (the VMM is gone), with `seen`; "closed" without it: the console was closed
 function methods:expect (pattern, options)
   check_readable(self)
   options = loop.options("expect", options, EXPECT_OPTIONS)
@@ -97,7 +97,7 @@ function methods:expect (pattern, options)
       return unexpected(self, "timeout", text, pattern)
     end
   end
-  return unexpected(self, "closed", "", pattern)
+  return nil, errors.new { code = "closed", message = self.what .. ": closed" }
 end
 
 -- The user's keys -----------------------------------------------------------------------------------------------------
@@ -216,6 +216,16 @@ function methods:detach ()
   return mark ~= nil
 end
 
+--- Give it up: it can be used no more, whoever reads or is attached ends. The guest is not told, its output is drained on, and
+-- `vm:console()` gives it anew. Closing twice is no error.
+-- @function console:close
+-- @treturn boolean true
+function methods:close ()
+  self:detach()
+  stream.let_go(self)
+  return true
+end
+
 metatable.__close = methods.close
 
 function metatable.__tostring (self)
@@ -237,7 +247,7 @@ function console.of_machine:console ()
       message = ("machine %s has no console%s"):format(self.id, kind == "function" and " yet" or ""),
       hint = self.config.console == "pty" and "it comes with the VMM" or [[set config.console = "pty"]] }
   end
-  if not self.terminal_stream then
+  if not self.terminal_stream or not self.terminal_stream.raw then
     local made = stream.new(self.terminal, "console of machine " .. self.id, metatable)
     made.size = self.config.console_size
     made.sink = type(self.config.console) == "function"

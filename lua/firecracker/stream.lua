@@ -214,19 +214,28 @@ function methods:shutdown ()
     "writing early. Mark where a message ends, and close when the answer is there" })
 end
 
+--- Take the core's stream away from one; whoever waits for it gets an error.
+-- @tparam table self the stream
+-- @treturn ?userdata nil: it is closed
+function stream.let_go (self)
+  local raw = self.raw
+  self.raw = nil
+  if raw then
+    loop.fire(raw:key())
+    if self.room then
+      loop.fire(self.room)
+    end
+  end
+  return raw
+end
+
 --- Close both directions. Whoever waits for it gets an error; closing twice is no error.
 -- @function stream:close
 -- @treturn boolean true
 function methods:close ()
-  local raw = self.raw
+  local raw = stream.let_go(self)
   if raw then
-    local key = raw:key()
-    self.raw = nil
     raw:close()
-    loop.fire(key)
-    if self.room then
-      loop.fire(self.room)
-    end
   end
   return true
 end

@@ -117,6 +117,41 @@ describe("#kvm a console", function ()
     end)
   end)
 
+  it("is closed for whoever used it, not for the machine, and comes anew", function ()
+    local vm, console = boot "echo"
+    fc.run(function ()
+      local reading = fc.spawn(console.read, console)
+      local expecting = fc.spawn(console.expect, console, "never")
+      fc.sleep(0.01)
+      assert.is_true(console:close())
+      for _, task in ipairs { reading, expecting } do
+        local got, err = task:wait { timeout = 10 }
+        assert.is_nil(got)
+        assert.equal("closed", err.code)
+      end
+    end)
+    assert.is_true(console:close())
+    assert.equal("closed", select(2, console:write "x").code)
+    assert.equal("closed", select(2, console:expect "x").code)
+    do
+      local again <close> = vm:console()
+      again:write "still there\n"
+      assert.equal("still there", again:read { timeout = 10 })
+      fc.run(function ()
+        local attached = fc.spawn(again.attach, again, { output = function () end })
+        fc.sleep(0.01)
+        again:close()
+        assert.equal("detached", (attached:wait { timeout = 10 }))
+      end)
+    end
+    local last = vm:console()
+    last:write "last\n"
+    bed.eventually(function () return last.raw:peek() == "last\n" end, "the guest's answer")
+    last:close()
+    assert.is_nil(assert(vm:stop()).undo_errors)
+    assert.equal("last\n", vm:console():read "a")
+  end)
+
   it("leaves no descriptor when the VMM never came up", function ()
     local vm, err = fc.boot(bed.config("hello", { console = "pty", vmm = { binary = "/bin/false" } }))
     assert.is_nil(vm)
