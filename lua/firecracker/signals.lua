@@ -12,6 +12,8 @@ local signals = {}
 
 local DEFAULT <const> = { "INT", "QUIT", "TERM", "HUP", "ABRT" }
 
+local WEAK <const> = { __mode = "v" }   -- the loop has a hold on a forwarding: not on the machine, which may be dropped
+
 -- By a signal's number: its descriptor, and whose VMMs get it. One descriptor for all: of several, one would get the signal.
 local channels = {}
 
@@ -55,8 +57,9 @@ function methods:close ()
     return
   end
   self.closed = true
-  if self.entry then
-    self.undo:undo(self.entry)   -- a machine's life may see many
+  local undo = self.machine.undo
+  if undo then
+    undo:undo(self.entry)   -- a machine's life may see many
   end
   for _, channel in ipairs(self.channels) do
     deliver(channel)
@@ -130,7 +133,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function signals.forward (vm, list, tell)
-  local self = setmetatable({ channels = {}, process = vm.process, tell = tell }, metatable)
+  local self = setmetatable({ channels = {}, process = vm.process, tell = tell, machine = setmetatable({}, WEAK) }, metatable)
   for _, signal in ipairs(wanted(list or DEFAULT)) do
     local returned, channel, err = pcall(channel_of, table.unpack(signal))
     if not returned or not channel then
@@ -148,7 +151,7 @@ function signals.forward (vm, list, tell)
     end
   end
   loop.background(await_end, self)
-  self.undo, self.entry = vm.undo, vm:defer("signals", function () self:close() end)
+  self.machine.undo, self.entry = vm.undo, vm:defer("signals", function () self:close() end)
   return self
 end
 

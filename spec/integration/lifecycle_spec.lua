@@ -124,6 +124,16 @@ describe("#kvm the end of a machine", function ()
     end)
   end)
 
+  it("comes after all where an interruption broke off the undoing", function ()
+    local vm <close> = assert(fc.boot(bed.config "idle"))
+    function vm.undo.unwind ()
+      error "interrupted!"
+    end
+    assert.error_matches(function () vm:stop() end, "interrupted!")
+    vm.undo.unwind = nil
+    assert.same({ by = "itself", signal = 15 }, vm:stop { timeout = 10 })
+  end)
+
   it("comes once, however often and from wherever it is asked for", function ()
     fc.run(function ()
       local vm <close> = assert(fc.boot(bed.config "idle"))
@@ -286,7 +296,13 @@ describe("#kvm the end of a machine", function ()
       local fc = require "firecracker"
       local config = { run_dir = %q, boot_source = { kernel_image_path = %q }, console = function () end,
                        when_dropped = arg[1] }
-      local pid = assert(fc.boot(config)).pid
+      local vm = assert(fc.boot(config))
+      local pid = vm.pid
+      if arg[2] then
+        assert(fc.forward_signals(vm))
+        fc.sleep(0)
+      end
+      vm = nil
       collectgarbage()
       collectgarbage()
       fc.sleep(0.2)
@@ -297,6 +313,7 @@ describe("#kvm the end of a machine", function ()
     local out = sh("lua5.4 " .. script .. " kill")
     assert.matches("warning: firecracker: machine %x+ was dropped while it ran; it is killed", out)
     assert.matches("%d+\tgone\n", out)
+    assert.matches("it is killed.*%d+\tgone\n", (sh("lua5.4 " .. script .. " kill forwarding")))
     out = sh("lua5.4 " .. script .. " leave")
     assert.matches("it goes on", out)
     local pid = out:match "(%d+)\tthere\n"

@@ -19,6 +19,20 @@ local function is_taken (self)
   return self.settling or self.starting and self.starting ~= loop.context()
 end
 
+local settled = { __close = function (mark)
+  mark.vm.settling = nil
+  loop.fire(mark.vm)
+end }
+
+-- Unwind all there is, and tell of it; nobody else does meanwhile.
+local function unwind (self)
+  self.settling = true
+  local _ <close> = setmetatable({ vm = self }, settled)
+  local names, failures = self.undo:unwind(0, self)
+  self.undo_errors = #failures > 0 and failures or self.undo_errors
+  return names, failures
+end
+
 -- Unwind what there is, once nobody else is at it; false when the deadline came first.
 local function settle (self, deadline)
   while is_taken(self) do
@@ -31,11 +45,7 @@ local function settle (self, deadline)
   if #self.undo == 0 then
     return true
   end
-  self.settling = true
-  local names, failures = self.undo:unwind(0, self)
-  self.undo_errors = #failures > 0 and failures or self.undo_errors
-  self.settling = nil
-  loop.fire(self)
+  local names, failures = unwind(self)
   self:emit { event = "undo", level = #failures > 0 and "error" or "debug", undone = names, errors = failures }
   local interruption = undo.interruption(failures)
   if interruption then
