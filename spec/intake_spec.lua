@@ -193,6 +193,30 @@ describe("intake", function ()
     assert.is_true(got > 1000)
   end)
 
+  it("lets who is told of dropped lines end the machine", function ()
+    local on_drop
+    local vm = with(function ()
+      return { logger = { to = function () loop.park(math.huge, {}) end },
+               log = function (event) return event.event == "logger" and on_drop() end }
+    end, function (vm)
+      assert(intake.prepare(vm, "logger"))
+      local reader = vm.readers.logger
+      function on_drop ()
+        on_drop = function () end
+        vm.failures = select(2, vm.undo:unwind(0, vm))
+      end
+      local to <close> = writer(vm)
+      bed.eventually(function ()
+        if reader.open then
+          to:write(("x\n"):rep(1000))
+          assert.is_string(reader:last_lines())
+        end
+        return not reader.open
+      end, "the end")
+    end)
+    assert.same({}, vm.failures)
+  end)
+
   it("does not wait for a function that never returns", function ()
     local vm = with(function () return { logger = { to = function () loop.park(math.huge, {}) end } } end, function (vm)
       assert(intake.prepare(vm, "logger"))

@@ -127,6 +127,19 @@ describe("#kvm the VMM's metrics", function ()
     assert.equal("timeout", err.code)
   end)
 
+  it("of one that dies before it has written them are an error at once", function ()
+    fc.run(function ()
+      local vm <close> = assert(fc.boot(bed.config("idle", { metrics = {} })))
+      vm.flush_metrics = function () return true end   -- its reply came, and nothing more
+      local asking = fc.spawn(vm.metrics, vm)
+      fc.sleep(0.01)
+      vm:kill()
+      local values, err = asking:wait { timeout = 30 }
+      assert.is_nil(values)
+      assert.equal("exited", err.code)
+    end)
+  end)
+
   it("are all counters or known values: nothing counted goes down", function ()
     local vm <close> = assert(fc.boot(bed.config("idle", { metrics = {} })))
     local function walk (before, after, path)

@@ -432,8 +432,8 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       sh "sysctl -qw net.ipv6.conf.all.forwarding=1"
       local function restore (name, more, unchecked)
         local warnings = {}
-        local vm, err = fc.restore { disable_validation = unchecked, run_dir = leaks.run_dir, timeouts = { shutdown = 0 }, network_interfaces = interfaces(more),
-          snapshot = { snapshot_path = dir .. "/" .. name }, log = function (event)
+        local vm, err = fc.restore { disable_validation = unchecked, run_dir = leaks.run_dir, timeouts = { shutdown = 0 },
+          network_interfaces = interfaces(more), snapshot = { snapshot_path = dir .. "/" .. name }, log = function (event)
             warnings[#warnings + 1] = event.event == "warning" and event.message or nil
           end }
         return assert(vm, err), warnings
@@ -458,12 +458,13 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       local function leases ()
         return bed.read(leaks.run_dir .. "/leases")
       end
-      local before = leases()
-      local fallen, err = fc.restore { run_dir = leaks.run_dir, network_interfaces = interfaces(), snapshot = { snapshot_path = dir .. "/one" },
+      local held = leases()
+      local fallen, err = fc.restore { run_dir = leaks.run_dir, network_interfaces = interfaces(),
+        snapshot = { snapshot_path = dir .. "/one" },
         log = function (event) return event.event == "warning" and error "no more of this" end }
       assert.is_nil(fallen)
       assert.matches("no more of this", err.message)
-      assert.equal(before, leases())
+      assert.equal(held, leases())
       other:close()
       again:close()
       local unchecked <close> = restore("one", {}, true)

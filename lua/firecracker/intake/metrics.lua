@@ -5,6 +5,7 @@ local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local loop = require "firecracker.loop"
 local metrics = require "firecracker.metrics"
+local process = require "firecracker.machine.process"
 
 local files = core.files
 local counts = {}
@@ -61,7 +62,9 @@ local function flush (vm, self, deadline)
   end
   self:finish()   -- the reply comes after the object
   while self.objects == before do
-    if not loop.park(deadline, self.sum) and self.objects == before then
+    if process.exit(vm) then
+      return nil, vm:exited_error()
+    elseif not loop.park(deadline, self.sum, vm.process and vm.process:key()) and self.objects == before and not process.exit(vm) then
       return nil, errors.new { code = "timeout", operation = "metrics",
                                message = ("the VMM of machine %s wrote no metrics in time"):format(vm.id) }
     end

@@ -61,7 +61,7 @@ end
 
 --- Take what has come; true while there may be more.
 function reader:drain ()
-  while true do
+  while self.stream do   -- who is told of lines that are dropped may end the machine
     local lines = {}
     local n = self.stream:batch(lines)
     if not n then
@@ -70,6 +70,7 @@ function reader:drain ()
     lines.n = n
     self:accept(lines)
   end
+  return false
 end
 
 -- A task: drain the FIFO.
