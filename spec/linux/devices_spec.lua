@@ -6,7 +6,7 @@ local leaks = require "spec.support.leaks"
 local linux = require "spec.support.linux"
 local sh = require "spec.support.sh"
 
-local PATIENCE <const> = 300   -- seconds; several nested hosts may share two cores
+local PATIENCE <const> = linux.patience
 local DAY <const> = 24 * 3600000   -- milliseconds: a bucket that is empty stays so for as long as a spec runs, however slowly
 
 -- Boot a guest with a vsock, and devices of `more`.

@@ -59,7 +59,7 @@ describe("#linux a guest", function ()
     assert.same({ "", 137 }, { linux.run(vm, "kill -9 $$") })
     assert.same({ "", 127 }, { linux.run(vm, "no-such-program 2>/dev/null") })
     linux.run(vm, "reboot -f")
-    assert.same({ exited = 0 }, vm:wait { timeout = 60 })
+    assert.same({ exited = 0 }, vm:wait { timeout = linux.patience })
   end)
 
   it("echoes", function ()

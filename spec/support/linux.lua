@@ -14,8 +14,8 @@ local linux = {}
 
 local root = assert(files.absolute ".")
 local COMMAND_PORT <const>, ECHO_PORT <const> = 52, 53
--- Seconds; a nested host is ten times slower, and may share its machine.
-local PATIENCE <const> = tonumber(os.getenv "SPEC_PATIENCE") or 120
+-- Seconds; a nested host is ten times slower, and may share two cores with others.
+local PATIENCE <const> = tonumber(os.getenv "SPEC_PATIENCE") or 300
 
 -- Each byte of the kernel's log is an exit of the guest's.
 local QUIET <const> = "console=ttyS0 reboot=k panic=1 quiet loglevel=0 8250.nr_uarts=1 i8042.noaux i8042.nomux"
