@@ -99,6 +99,26 @@ describe("README.md names", function ()
     end)
   end
 
+  it("each code of an error", function ()
+    local list, seen = {}, {}
+    local c = sh "cat csrc/*.c csrc/sys/*.c"
+    for _, found in ipairs { all(sh "cat $(find lua -name '*.lua' ! -path '*/testing/*')", 'code = "(%l+)"'),
+                             all(c, 'err%->code = "(%l+)"'), all(c, 'fc_error_set%(err, "(%l+)"') } do
+      for _, code in ipairs(found) do
+        list[#list + 1] = not seen[code] and code or nil
+        seen[code] = true
+      end
+    end
+    assert.is_true(#list > 20)
+    for i, code in ipairs(list) do
+      list[i] = '"' .. code .. '"'
+    end
+    local errors = text:match "\n%*%*Errors%.%*%*(.-)\n\n"
+    for _, code in ipairs(list) do
+      assert.is_true(errors:find("`" .. code .. "`", 1, true) ~= nil, code)
+    end
+  end)
+
   it("each name of the facade", function ()
     local fc, list = require "firecracker", {}
     for name in pairs(fc) do
