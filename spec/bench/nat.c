@@ -16,7 +16,8 @@ static const char set_up[] = "create table inet fc-bench\ntable inet fc-bench {\
                              "  type nat hook postrouting priority 100; policy accept;\n"
                              "  ip saddr 10.0.0.2 ip daddr != 10.0.0.0/24 masquerade\n }\n chain forward {\n"
                              "  type filter hook forward priority 0; policy accept;\n"
-                             "  iifname \"tap0\" ip saddr != { 10.0.0.2 } drop\n }\n}\n";
+                             "  iifname \"tap0\" ip saddr != { 10.0.0.2 } drop\n"
+                             "  iifname \"tap0\" meta nfproto ipv6 drop\n }\n}\n";
 static const char removal[] = "table inet fc-bench\ndelete table inet fc-bench\n";
 
 static double now_us (void) {

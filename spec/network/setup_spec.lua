@@ -135,7 +135,10 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
         assert.same({ "type nat hook postrouting priority srcnat; policy accept;", "ip saddr 10.3.0.2 ip daddr != 10.3.0.0/24 masquerade",
           "ip6 saddr fd03::2 ip6 daddr != fd03::/64 masquerade", 'ip saddr 10.4.9.9 ip daddr != 10.4.0.0/16 oifname "up0" masquerade' },
           rules(vm, "postrouting"))
-        assert.equal(4, #rules(vm, "forward"))
+        assert.same({ "type filter hook forward priority filter; policy accept;",
+          ('iifname "%s" ip saddr != 10.3.0.2 drop'):format(one), ('iifname "%s" ip6 saddr != fd03::2 drop'):format(one),
+          ('iifname "%s" ip saddr != 10.4.9.9 drop'):format(two), ('iifname "%s" meta nfproto ipv6 drop'):format(two) },
+          rules(vm, "forward"))
         assert.same({ { "10.3.0.2/24", "fd03::2/64" }, { "10.3.0.1", "fd03::1" } }, { vm.addresses[1].addresses, vm.addresses[1].gateways })
         assert.same({ { "10.4.9.9/16" }, { "10.4.0.1" }, { "9.9.9.9" } },
           { vm.addresses[2].addresses, vm.addresses[2].gateways, vm.addresses[2].nameservers })
@@ -319,7 +322,8 @@ require "spec.support.isolated" (describe, it, "spec/network/setup_spec.lua", fu
       assert.same({}, rules(vm, "postrouting", name))
       assert.equal(3, #rules(vm, "postrouting"))
       assert.same({ "type filter hook forward priority filter; policy accept;",
-        ('iifname "fc%su" ip saddr != { 10.3.0.2, 10.4.0.2 } drop'):format(vm.id) }, rules(vm, "forward"))
+        ('iifname "fc%su" ip saddr != { 10.3.0.2, 10.4.0.2 } drop'):format(vm.id),
+        ('iifname "fc%su" meta nfproto ipv6 drop'):format(vm.id) }, rules(vm, "forward"))
       assert(vm:stop())
       assert.equal("", (sh "ip netns add there"))
       finally(function () sh "ip netns del there" end)

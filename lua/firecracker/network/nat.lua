@@ -191,6 +191,27 @@ local function open_way_out (vm, net)
   return ok, err
 end
 
+-- What is let through from where guests come in: what has an address of theirs, and nothing of a family in which they have none.
+local function spoofs (vm, inside)
+  local links, lines = {}, {}
+  for _, each in ipairs(vm.nat) do
+    local name, family = inside and each.tap or names.uplink(vm.id), each.six and "ip6" or "ip"
+    if not links[name] then
+      links[name] = { ip = {}, ip6 = {} }
+      links[#links + 1] = name
+    end
+    table.insert(links[name][family], each.guest)
+  end
+  for _, name in ipairs(links) do
+    for _, family in ipairs { "ip", "ip6" } do
+      local guests = links[name][family]
+      lines[#lines + 1] = ('  iifname "%s" %s drop'):format(name, #guests == 0 and "meta nfproto " .. (family == "ip" and "ipv4" or "ipv6")
+        or ("%s saddr != { %s }"):format(family, table.concat(guests, ", ")))
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
 -- The whole table of a machine. Rules are for its guests' addresses alone.
 local function rules (vm, inside)
   local lines = { ("create table inet %s"):format(names.table(vm.id)), ("table inet %s {"):format(names.table(vm.id)),
@@ -201,14 +222,7 @@ local function rules (vm, inside)
       each.interface and (' oifname "%s"'):format(each.interface) or "")
   end
   lines[#lines + 1] = " }\n chain forward {\n  type filter hook forward priority 0; policy accept;"
-  local guests = {}   -- by where they come from
-  for _, each in ipairs(vm.nat) do
-    local key = ('iifname "%s" %s saddr'):format(inside and each.tap or names.uplink(vm.id), each.six and "ip6" or "ip")
-    guests[key] = (guests[key] and guests[key] .. ", " or "") .. each.guest
-  end
-  for key, list in pairs(guests) do
-    lines[#lines + 1] = ("  %s != { %s } drop"):format(key, list)
-  end
+  lines[#lines + 1] = spoofs(vm, inside)
   lines[#lines + 1] = " }\n}\n"
   return table.concat(lines, "\n")
 end

@@ -125,7 +125,7 @@ end
 
 --- Add a network interface, as `vm:add_drive`. Its tap must exist: the VMM would make a missing one.
 -- @function vm:add_network_interface
--- @tparam table interface as in `config.network_interfaces`
+-- @tparam table interface the API's fields, as in `config.network_interfaces`
 -- @tparam[opt] table options
 -- @treturn[1] boolean true
 -- @return[2] nil
