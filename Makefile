@@ -51,6 +51,7 @@ objects := $(patsubst %.c,$(BUILD)/obj/%.o,$(module_c))
 
 .PHONY: all env guest support test asan valgrind fuzz mutate bench api-check lint doc install clean
 .DELETE_ON_ERROR:
+unexport CDPATH                 # else cd goes elsewhere, and prints it
 
 all: $(modules) $(flows) $(builder)
 
@@ -204,15 +205,22 @@ doc:
 	$(LDOC) --dir $(BUILD)/doc .
 	$(LUA) scripts/fclua api --markdown > $(BUILD)/doc/api.md
 
+# Paths reach the shell in its variables: they may hold blanks. Those that stay in files are absolute.
+install: export to_lua = $(DESTDIR)$(LUADIR)
+install: export to_lib = $(DESTDIR)$(LIBDIR)
+install: export to_bin = $(DESTDIR)$(BINDIR)
+install: export luadir = $(LUADIR)
+install: export libdir = $(LIBDIR)
+lua_files := find lua -name '*.lua' -printf '%P\0'
 install: all
-	install -d $(foreach d,$(LUADIR)/firecracker/flows $(LUADIR)/firecracker/guest $(LIBDIR)/firecracker/core $(BINDIR),'$(DESTDIR)$(d)')
-	cd lua && find . -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' ';'
-	$(if $(COMPILED),cd '$(DESTDIR)$(LUADIR)' && find firecracker -name '*.lua' -exec $(LUA) '$(CURDIR)/scripts/precompile' '$(LUADIR)' {} +)
-	install -m 644 scripts/*.lua '$(DESTDIR)$(LUADIR)/firecracker/flows'
-	install -m 644 scripts/guest/build scripts/guest/init.c '$(DESTDIR)$(LUADIR)/firecracker/guest'
-	install -s -m 755 $(BUILD)/firecracker/core.so '$(DESTDIR)$(LIBDIR)/firecracker'
-	install -s -m 755 $(BUILD)/firecracker/core/*.so '$(DESTDIR)$(LIBDIR)/firecracker/core'
-	install -m 755 scripts/fclua '$(DESTDIR)$(BINDIR)'
+	install -d "$$to_lua/firecracker/flows" "$$to_lua/firecracker/guest" "$$to_lib/firecracker/core" "$$to_bin"
+	$(lua_files) | xargs -0 -I '{}' install -D -m 644 'lua/{}' "$$to_lua/{}"
+	$(if $(COMPILED),$(lua_files) | xargs -0 $(LUA) scripts/precompile "$$(realpath -ms -- "$$luadir")" "$$to_lua")
+	install -m 644 scripts/*.lua "$$to_lua/firecracker/flows"
+	install -m 644 scripts/guest/build scripts/guest/init.c "$$to_lua/firecracker/guest"
+	install -s -m 755 $(BUILD)/firecracker/core.so "$$to_lib/firecracker"
+	install -s -m 755 $(BUILD)/firecracker/core/*.so "$$to_lib/firecracker/core"
+	install -m 755 scripts/fclua "$$to_bin"
 
 clean:
 	rm -rf $(BUILD)

@@ -79,6 +79,16 @@ describe("the rockspec", function ()
 end)
 
 describe("make install", function ()
+  -- Every Lua module is in the tree `root`, as it is here.
+  local function assert_whole (root)
+    for name, from in pairs(rockspec().build.modules) do
+      if type(from) == "string" then
+        local path = assert(package.searchpath(name, root .. "/?.lua;" .. root .. "/?/init.lua"))
+        assert.equal("", (sh(("cmp %s %s"):format(from, sh.quote(path)))))
+      end
+    end
+  end
+
   it("puts every module where lua5.4 finds it #scripts", function ()
     sh.tmpdir(function (dir)
       local q = sh.quote(dir)
@@ -97,6 +107,45 @@ describe("make install", function ()
         "%s/usr/bin/fclua guest build /proc/nowhere"):format(root, root, dir, q))
       assert.matches("mkdir: [^\n]*/proc/nowhere", out)    -- it is the script that refuses
       assert.equal(1, status)
+    end)
+  end)
+
+  it("takes paths that are relative or hold blanks, where the shell has a CDPATH #scripts", function ()
+    sh.tmpdir(function (dir)
+      assert.equal("", (sh(("mkdir -p %s/other/lua && echo no >%s/other/lua/no.lua"):format(dir, dir))))
+      local near = sh("realpath --relative-to=. " .. dir):match "[^\n]+"
+      for i, words in ipairs { ("DESTDIR='%s/a b' PREFIX='/c  d'"):format(near), ("DESTDIR= PREFIX='%s/a b/c  d'"):format(near) } do
+        local out, status = sh(("CDPATH=%s/other make -s install COMPILED= %s"):format(dir, words))
+        assert(status == 0, out)
+        assert_whole(dir .. "/a b/c  d/share/lua/5.4")
+        out = sh(("cd %s && mv 'a b/c  d' was%d && ls -R -- 'a b' && find -name no.lua"):format(dir, i))
+        assert.equal("a b:\n./other/lua/no.lua\n", out)
+      end
+    end)
+  end)
+
+  it("fails where a module cannot be put #scripts", function ()
+    sh.tmpdir(function (dir)
+      sh(("mkdir -p %s/share/lua/5.4/firecracker && touch %s/share/lua/5.4/firecracker/api"):format(dir, dir))
+      local out, status = sh("make -s install COMPILED= DESTDIR= PREFIX=" .. dir)
+      assert.matches("firecracker/api", out)
+      assert.equal(2, status)
+    end)
+  end)
+
+  it("compiles what it put there alone, also where it has been before #scripts", function ()
+    sh.tmpdir(function (dir)
+      local root = dir .. "/share/lua/5.4"
+      for _ = 1, 2 do
+        local out, status = sh("make -s install COMPILED=1 DESTDIR= PREFIX=" .. dir)
+        assert(status == 0, out)
+        assert.equal("return 1\n", (sh(("cd %s/firecracker && echo 'return 1' | tee -a flows/mine.lua && mv api/gate.lua api/old.lua")
+          :format(root))))
+      end
+      assert.equal("return 1\nreturn 1\n", (sh(("cat %s/firecracker/flows/mine.lua"):format(root))))
+      local out, status = sh("make -s install COMPILED= DESTDIR= PREFIX=" .. dir)
+      assert(status == 0, out)
+      assert_whole(root)
     end)
   end)
 
