@@ -220,7 +220,8 @@ install: all
 	install -m 644 scripts/guest/build scripts/guest/init.c "$$to_lua/firecracker/guest"
 	install -s -m 755 $(BUILD)/firecracker/core.so "$$to_lib/firecracker"
 	install -s -m 755 $(BUILD)/firecracker/core/*.so "$$to_lib/firecracker/core"
-	install -m 755 scripts/fclua "$$to_bin"
+	sed "/^local LUADIR/c local LUADIR, LIBDIR = [==[$$(realpath -ms -- "$$luadir")]==], [==[$$(realpath -ms -- "$$libdir")]==]" \
+	  scripts/fclua | install -m 755 /dev/stdin "$$to_bin/fclua"
 
 clean:
 	rm -rf $(BUILD)

@@ -124,6 +124,22 @@ describe("make install", function ()
     end)
   end)
 
+  -- Lua itself looks below /usr and /usr/local only; what LUA_PATH names may be of another version.
+  it("makes a fclua that finds its modules, wherever they are #scripts", function ()
+    sh.tmpdir(function (dir)
+      local near = sh("realpath --relative-to=. " .. dir):match "[^\n]+"
+      assert.equal("", (sh(("mkdir -p %s/other/firecracker && echo 'error \"other\"' >%s/other/firecracker/cli.lua"):format(dir, dir))))
+      local out, status = sh("make -s install COMPILED= DESTDIR= PREFIX=" .. sh.quote(near .. "/it's & |"))
+      assert(status == 0, out)
+      for _, lua_path in ipairs { "", ("LUA_PATH='%s/other/?.lua;;'"):format(dir) } do
+        out, status = sh(("cd / && env -u LUA_PATH -u LUA_CPATH -u LUA_PATH_5_4 -u LUA_CPATH_5_4 %s %s check boot")
+          :format(lua_path, sh.quote(dir .. "/it's & |/bin/fclua")))
+        assert.matches(("^flow %s/it's & |/share/lua/5.4/firecracker/flows/boot.lua\n"):format(dir), out)
+        assert.equal(0, status)
+      end
+    end)
+  end)
+
   it("fails where a module cannot be put #scripts", function ()
     sh.tmpdir(function (dir)
       sh(("mkdir -p %s/share/lua/5.4/firecracker && touch %s/share/lua/5.4/firecracker/api"):format(dir, dir))
