@@ -8,14 +8,14 @@ local function succeed (command, ...)
   return out
 end
 
--- fn(dir, setup): dir is the quoted path of the tree, setup(environment) runs its scripts/setup.
+-- fn(dir, setup): dir is the quoted path of the tree, setup(environment, use) runs its scripts/setup.
 local function tree (fn)
   sh.tmpdir(function (dir)
     dir = sh.quote(dir)
     succeed("mkdir %s/scripts && cp scripts/setup %s/scripts && printf 'all:\\n' > %s/Makefile", dir, dir, dir)
-    fn(dir, function (environment)
+    fn(dir, function (environment, use)
       local clean = "env -u FIRECRACKER -u JAILER PATH=/usr/sbin:/usr/bin:/sbin:/bin SKIP_PACKAGES=1"
-      return sh(("%s %s %s/scripts/setup"):format(clean, environment, dir))
+      return sh(("%s %s %s/scripts/setup %s"):format(clean, environment, dir, use or ""))
     end)
   end)
 end
@@ -54,6 +54,16 @@ describe("scripts/setup #scripts", function ()
       assert.equal("", out)
       assert.equal(0, status)
       assert.equal("", succeed("ls -A %s/build", dir))
+    end)
+  end)
+
+  it("asks for a jailer for the tests alone", function ()
+    tree(function (_, setup)
+      local given = "VMM_WHEEL=/nonexistent FIRECRACKER=/bin/true"
+      assert.same({ "", 0 }, { setup(given, "demo") })
+      local out, status = setup(given, "test")
+      assert.matches("^setup: fetching firecracker and jailer", out)
+      assert.equal(1, status)
     end)
   end)
 
