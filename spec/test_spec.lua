@@ -94,6 +94,21 @@ END]]):format(dir, dir, dir, dir, dir, dir, dir, dir, text))
     end)
   end)
 
+  -- The specs look in build/, and where they were started is not where they run.
+  it("takes the caller's paths, and no BUILD", function ()
+    tree([[
+      for _, name in ipairs { "FIRECRACKER", "JAILER", "TMPDIR", "BUILD" } do
+        it(name .. "=" .. tostring(os.getenv(name)), function () error "told" end)
+      end]], function (dir, test)
+      local out, last = test("", [[mkdir here && cd here && export BUILD=out FIRECRACKER=bin/fc JAILER=jail TMPDIR=../tmp &&
+        ../scripts/test spec/a_spec.lua; exit; ]])
+      assert.equal("0 passed, 4 failed, 0 skipped", last)
+      for _, expected in ipairs { "FIRECRACKER=" .. dir .. "/here/bin/fc", "JAILER=jail", "BUILD=nil", "TMPDIR=" .. dir .. "/" } do
+        assert.is_true(out:find("sample " .. expected, 1, true) ~= nil, out)
+      end
+    end)
+  end)
+
   it("takes a nested host for what needs KVM where there is none, and says so #root", function ()
     need_root()
     tree([[
