@@ -60,6 +60,15 @@ describe("fclua init", function ()
     end)
   end)
 
+  it("leaves no part of a flow where the rest finds no room", function ()
+    sh.tmpdir(function (dir)
+      local out, status = sh(("cd %s && trap '' XFSZ && ulimit -f 1 && %s init"):format(dir, fclua))
+      assert.equal("", (sh("ls -A " .. dir)))
+      assert.equal("fclua: ./boot.lua: File too large\n", out)
+      assert.equal(1, status)
+    end)
+  end)
+
   it("tells of a write that fails", function ()
     local out, status = sh "scripts/fclua init - >/dev/full"
     assert.equal("fclua: standard output: No space left on device\n", out)

@@ -20,17 +20,26 @@ local function read_flow (name)
   return file and file:read "a", problem
 end
 
--- The core's `create` refuses a name that exists; Lua's own io.open cannot.
+local function fill (path, text)
+  local file <close>, problem = io.open(path, "wb")
+  if not file then
+    return nil, problem
+  end
+  local ok, why = report.write(file, text)
+  return ok, why and ("%s: %s"):format(path, why)
+end
+
+-- The core's `create` refuses a name that exists; Lua's own io.open cannot. What cannot be written whole does not stay.
 local function write_new (path, text)
   local ok, err = require("firecracker.core").files.create(path, tonumber("644", 8))
   if not ok then
     return nil, err
   end
-  local file <close>, problem = io.open(path, "wb")
-  if not file then
-    return nil, problem
+  ok, err = fill(path, text)
+  if not ok then
+    os.remove(path)
   end
-  return report.write(file, text)
+  return ok, err
 end
 
 function copy.main (options)
