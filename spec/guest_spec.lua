@@ -30,7 +30,7 @@ end
 describe("scripts/guest/build #scripts", function ()
   it("gives the same bytes again, to whoever builds", function ()
     with_kernel(function (dir)
-      local out, status = sh(("sleep 1; umask 077; TZ=Asia/Tokyo scripts/guest/build %s"):format(sh.quote(dir)))
+      local out, status = sh(("sleep 1; umask 077; PATH=/usr/bin:/bin TZ=Asia/Tokyo scripts/guest/build %s"):format(sh.quote(dir)))
       assert(status == 0, out)
       for _, name in ipairs { "manifest", "initrd", "rootfs.ext4" } do
         assert.is_true(read(dir .. "/" .. name) == read("build/guest/" .. name), name .. " differs")
@@ -93,8 +93,8 @@ describe("scripts/guest/build #scripts", function ()
     sh.tmpdir(function (dir)
       local out, status = sh(("for p in bash cat cut dirname id readlink uname; do ln -s $(command -v $p) %s; done; " ..
         "PATH=%s bash scripts/guest/build %s/guest"):format(dir, dir, dir))
-      assert.equal("guest build: programs are missing; on Debian, as root: apt-get install gcc busybox-static kmod lz4 cpio " ..
-        "e2fsprogs dpkg\n", out)
+      assert.matches("^guest build: programs are missing; on Debian, as root: apt%-get install gcc busybox%-static [%l%d ]*lz4 cpio " ..
+        "[%l%d ]*dpkg\n$", out)      -- those of an sbin are found
       assert.equal(1, status)
     end)
   end)
