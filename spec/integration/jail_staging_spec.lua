@@ -274,6 +274,34 @@ describe("#kvm #root staging", function ()
     assert.equal("timeout", late.code)
   end)
 
+  it("that fails takes back nothing that another task brought in meanwhile", function ()
+    local path, copied, lent = jails.file "drive", jails.file "copied", false
+    local vm <close> = assert(fc.boot(jails.config("idle", { staging_for = { copied = { "copy" } } })))
+    local copy = core.tree.copy
+    finally(function () core.tree.copy = copy end)
+    local closing = { __close = function () end }
+    function core.tree.copy ()
+      return setmetatable({ step = function ()
+        if lent then
+          return nil, errors.new { code = "system", errno = "EIO", message = "cannot read on" }
+        end
+        return false, 0, 1
+      end }, closing)
+    end
+    fc.run(function ()
+      local failing = fc.spawn(vm.vmm_path, vm, copied)
+      fc.sleep(0)
+      assert(vm:vmm_path(path, "write"))
+      lent = true
+      local ok, err = failing:wait()
+      assert.is_nil(ok)
+      assert.matches("copy: cannot read on$", err.message)
+    end)
+    assert.equal(jails.uid, files.look(path).uid)
+    assert.is_nil(assert(vm:stop()).undo_errors)
+    assert.equal(0, files.look(path).uid)
+  end)
+
   it("shares blocks on XFS", function ()
     local image = jails.file("xfs.img", "")
     local _, status = sh(("command -v mkfs.xfs && truncate -s 400M %s && mkfs.xfs -q -m reflink=1 %s"):format(image, image))

@@ -279,11 +279,10 @@ function jail.open (vm)
     return nil, err
   end
   vm.jail = place
-  local mark = vm.undo:mark()
-  vm:defer("jail", remove_all, { path = place.directory })
+  local entry = vm:defer("jail", remove_all, { path = place.directory })
   ok, err = make(vm, place)
   if not ok then
-    vm.undo:unwind(mark, vm)
+    vm.undo:undo(entry, vm)
     return nil, err
   end
   return place

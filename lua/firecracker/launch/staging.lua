@@ -277,13 +277,11 @@ function staging.path (vm, path, use, name, called)
   end
   called = called or name
   name = free_name(place, name)
-  local mark = vm.undo:mark()
   local item = { path = path, use = use, name = name, called = called }
   local ok
   ok, err = stage(vm, place, item)
-  if not ok then
+  if not ok then   -- it has left nothing to undo
     place.taken[name] = nil
-    vm.undo:unwind(mark, vm)
     return nil, err
   end
   place.staged[key] = { name = name, lent = item.lent, device = item.look.device, inode = item.look.inode }
