@@ -118,6 +118,7 @@ build = {
     ["firecracker.machine.last_words"] = "lua/firecracker/machine/last_words.lua",
     ["firecracker.machine.paths"] = "lua/firecracker/machine/paths.lua",
     ["firecracker.machine.process"] = "lua/firecracker/machine/process.lua",
+    ["firecracker.machine.turn"] = "lua/firecracker/machine/turn.lua",
     ["firecracker.machine.verbs"] = "lua/firecracker/machine/verbs/init.lua",
     ["firecracker.machine.verbs.asking"] = "lua/firecracker/machine/verbs/asking.lua",
     ["firecracker.machine.verbs.devices"] = "lua/firecracker/machine/verbs/devices.lua",

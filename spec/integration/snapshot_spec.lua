@@ -175,6 +175,42 @@ describe("#kvm a snapshot", function ()
     assert.equal(32, again.config.machine_config.mem_size_mib)
   end)
 
+  it("is taken while another is, each in its turn", function ()
+    local asked, slow = {}, {}
+    local hold = holder(slow)
+    local vm <close>, text = count { log_level = "debug", log = function (event)
+      if event.operation == "PATCH /vm" or event.operation == "PUT /snapshot/create" then
+        asked[#asked + 1] = event.operation
+      end
+      hold(event)
+    end }
+    local each = { "PATCH /vm", "PUT /snapshot/create", "PATCH /vm" }
+    assert.is_nil(fc.map({ "one", "two" }, function (name)
+      return assert(vm:snapshot(taking(name, { pause = true })))
+    end).errors[1])
+    assert.same({ each[1], each[2], each[3], each[1], each[2], each[3] }, asked)
+    assert.equal("one one.json one.memory two two.json two.memory ", listing())
+    counts(text, #text() / 2 + 2)
+    fc.run(function ()
+      slow.vm = vm
+      local task = fc.spawn(vm.snapshot, vm, taking("one", { pause = true }))
+      bed.eventually(function () return slow.held end, "the pause")
+      for verb, options in pairs { pause = {}, resume = {}, snapshot = paths "two" } do
+        options.timeout = 0.01
+        local ok, err = vm[verb](vm, options)
+        assert.is_nil(ok)
+        assert.equal("timeout", err.code)
+        assert.equal(("cannot %s machine %s: another task's snapshot of it does not end in time"):format(verb, vm.id), err.message)
+      end
+      local paused = fc.spawn(vm.pause, vm)
+      fc.sleep(0)
+      vm:kill "CONT"
+      assert(task:wait())
+      assert(paused:wait())
+      assert.same({ "paused", "Paused" }, { vm.state, vm:info().state })
+    end)
+  end)
+
   it("of what changed is merged onto the one before it", function ()
     local vm <close>, text = count()
     counts(text, 2)
@@ -914,6 +950,7 @@ describe("#kvm a snapshot", function ()
       sh(("rm -f %s/one* && cp %s/old/* %s"):format(dir, dir, dir))
       local fine, result = coroutine.resume(body)
       put_back()
+      vm.turn = nil
       assert(fine, tostring(result))
       last = result
       if files.look(dir .. "/one") then

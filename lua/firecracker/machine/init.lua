@@ -16,6 +16,7 @@ local undo = require "firecracker.undo"
 
 local events = lazy "firecracker.events"
 local text = lazy "firecracker.text"
+local turn = lazy "firecracker.machine.turn"
 
 local files = core.files
 local machine = {}
@@ -139,6 +140,7 @@ local FIELDS <const> = {
   vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
   taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
   attachments = true, manifest = true, vmm_release = true, servants = true, listeners = true,
+  turn = true,
 }
 
 function metatable.__index (self, key)
@@ -246,17 +248,22 @@ end
 
 -- The VMM takes it twice as well, and has the word on the state: who gave up waiting for a change knows less.
 local function change_state (self, verb, from, to, value, options)
-  if self.state ~= from and self.state ~= to then
+  local deadline = loop.deadline(options.timeout or self.config.timeouts.request)
+  local own <close>, err = turn.take(self, verb, deadline)
+  if not own then
+    return nil, err
+  elseif self.state ~= from and self.state ~= to then
     return process.refuse(self, verb, from)
   end
-  local ok, err = self.api:patch_vm({ state = value }, options)
+  local ok
+  ok, err = loop.under(deadline, self.api.patch_vm, self.api, { state = value }, options)
   if ok then
     self.phase = to
   end
   return ok, err
 end
 
---- Stop the vCPUs.
+--- Stop the vCPUs. This and `resume` wait for the end of a snapshot that another task takes.
 -- @function vm:pause
 -- @tparam[opt] table options `timeout` in seconds
 -- @treturn[1] boolean true

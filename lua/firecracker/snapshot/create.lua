@@ -11,6 +11,7 @@ local loop = require "firecracker.loop"
 local manifest = require "firecracker.snapshot.manifest"
 local paths = require "firecracker.machine.paths"
 local process = require "firecracker.machine.process"
+local turn = require "firecracker.machine.turn"
 
 local files = core.files
 
@@ -290,7 +291,7 @@ local function produce (self, options, guard)
     end
     body[field] = path
   end
-  local ok, err = self.api:put_snapshot_create(body, { timeout = options.timeout or TIMEOUT })
+  local ok, err = self.api:put_snapshot_create(body, { timeout = options.timeout })
   for _, name in ipairs(ok and { "state", "memory" } or {}) do
     if ok then
       ok, err = paths.forget(self, parts[name].from)
@@ -327,6 +328,12 @@ end
 -- @treturn[2] err
 return function (self, options)
   options = check(options)
+  local deadline = loop.deadline(options.timeout or TIMEOUT)
+  local own <close>, busy = turn.take(self, "snapshot", deadline)
+  if not own then
+    return nil, busy
+  end
+  options.timeout = deadline - core.now()
   if self.state ~= "paused" and not (options.pause and self.state == "running") then
     return process.refuse(self, "snapshot", options.pause and "running or paused" or "paused")
   end

@@ -109,7 +109,8 @@ end
 -- @function vm:snapshot
 -- @tparam table options `snapshot_path` (the state), `mem_file_path` (the memory); perhaps `snapshot_type` ("Full", or "Diff": what
 -- changed since the snapshot before), `pause` (true: a guest that runs is paused for it), `hashes` (true: SHA-256 in the
--- manifest), `manifest` (false: none is written), `timeout` (seconds for the VMM to write it, default 600)
+-- manifest), `manifest` (false: none is written), `timeout` (seconds for the VMM to write it, and before that for
+-- another task's snapshot, pause or resume of the machine to end; default 600)
 -- @treturn[1] table the manifest, which is beside the state as `<snapshot_path>.json`
 -- @return[2] nil
 -- @treturn[2] err
