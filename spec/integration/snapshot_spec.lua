@@ -831,6 +831,56 @@ describe("#kvm a snapshot", function ()
       assert.same({ "running", "" }, { vm.state, listing() })
     end)
 
+    it("under its names leaves there what was there", function ()
+      local vm <close> = count()
+      local function kept ()
+        return (sh(("cd %s; cksum *"):format(dir)))
+      end
+      local calls, fails, raises = 0, 0, false
+      local rename, sync = os.rename, files.sync
+      finally(function () rawset(os, "rename", rename); files.sync = sync end)
+      local function failing (original)
+        return function (...)
+          calls = calls + 1
+          if calls == fails and raises then
+            error(errors.new { code = "interrupted", message = "interrupted!" }, 0)
+          elseif calls == fails then
+            return nil, errors.new { code = "system", errno = "EIO", message = "no disk" }
+          end
+          return original(...)
+        end
+      end
+      rawset(os, "rename", failing(function (...) return rename(...) end))
+      files.sync = failing(sync)
+      local function take (n)
+        calls, fails = 0, n
+        local returned, ok, err = pcall(vm.snapshot, vm, taking("one", { pause = true }))
+        return returned and ok, err or ok
+      end
+      for _, first in ipairs { true, false } do   -- with nothing there, and with a snapshot
+        for _, how in ipairs { false, true } do
+          raises = how
+          local before, n = kept(), 0
+          repeat
+            n = n + 1
+            local taken, err = take(n)
+            if not taken then
+              assert.equal(how and "interrupted" or "system", err.code, tostring(err))
+              assert.equal(before, kept(), "point " .. n)
+              assert.equal("running", vm.state)
+            end
+          until taken
+          assert.is_true(n > 9, n .. " points")
+          if first then
+            sh("rm " .. dir .. "/one*")
+          end
+        end
+        assert(first or fc.snapshot.check(dir .. "/one"))
+        assert(take(0))
+      end
+      assert.equal("one one.json one.memory ", listing())
+    end)
+
     it("because the VMM is killed meanwhile", function ()
       fc.run(function ()
         local vm <close> = count()

@@ -1,5 +1,5 @@
 --- Writing a snapshot: under temporary names beside the final ones, given these when all of it is there and on the disk.
--- However it ends, the machine is as it was before.
+-- However it ends, the machine is as it was before, and where it fails so is the snapshot that had these names.
 -- @module firecracker.snapshot.create
 
 local config_file = require "firecracker.config.file"
@@ -88,7 +88,16 @@ local function check_swap (self, options)
   }
 end
 
--- What is written, each `to` its final name and `from` a temporary one beside it.
+-- What has a name that a part is to have, if anything, is a file.
+local function check_place (part)
+  local look = files.look(part.to)
+  if look and look.type ~= "file" then
+    return nil, errors.new { code = "system", path = part.to, errno = "EEXIST", message = ("%s is a %s"):format(part.to, look.type) }
+  end
+  return true, look
+end
+
+-- What is written, each `to` its final name and `from` a temporary one beside it; `former` is that of what has the final one now.
 local function parts_of (options)
   local mark = assert(files.random_hex(4))
   local parts = {
@@ -96,13 +105,11 @@ local function parts_of (options)
     manifest = { to = manifest.path_of(options.snapshot_path) },
   }
   for _, part in pairs(parts) do
-    part.from = ("%s.%s.partial"):format(part.to, mark)
-    local look = files.look(part.to)
-    if look and look.type ~= "file" then
-      return nil, errors.new { code = "system", path = part.to, errno = "EEXIST",
-                               message = ("%s is a %s"):format(part.to, look.type) }
+    part.from, part.former = ("%s.%s.partial"):format(part.to, mark), ("%s.%s.former"):format(part.to, mark)
+    local ok, err = check_place(part)
+    if ok then
+      ok, err = files.access(directory_of(part.to), "w")
     end
-    local ok, err = files.access(directory_of(part.to), "w")
     if not ok then
       return nil, err
     end
@@ -119,8 +126,33 @@ local function state_of (self)
   return info and info.state
 end
 
+local function sync_directories (parts)
+  for _, part in ipairs { parts.state, parts.memory } do
+    local ok, err = files.sync(directory_of(part.to))
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
+
+-- Names go back in reverse: a former state comes last. Where one cannot, the rest stays as it is.
+local function take_back (guard)
+  local moves = guard.moves
+  for i = #moves, 1, -1 do
+    local from, to = moves[i].from, moves[i].to
+    if i == 1 then
+      sync_directories(guard.parts)
+    end
+    if files.look(to) and not os.rename(to, from) then
+      return
+    end
+  end
+end
+
 -- A request that was given up may have been done.
 local function undo (guard)
+  take_back(guard)
   local state = guard.asked and state_of(guard.vm)
   for _, part in pairs(guard.parts) do
     paths.forget(guard.vm, part.from)
@@ -131,11 +163,18 @@ local function undo (guard)
   end
 end
 
+local function remove_former (guard)
+  for _, part in pairs(guard.parts) do
+    local ok, err = files.unlink(part.former)
+    if not ok then
+      guard.vm:emit { event = "warning", level = "warn", path = part.former, message = err.message }
+    end
+  end
+end
+
 local guard_metatable = {
   __close = function (guard)
-    if not guard.done then
-      loop.shielded(undo, guard)
-    end
+    loop.shielded(guard.done and remove_former or undo, guard)
   end,
 }
 
@@ -217,45 +256,54 @@ local function write (path, content)
   return ok, err
 end
 
-local function rename (part)
-  local ok, problem = os.rename(part.from, part.to)
+-- Noted before it is done: Ctrl-C may come in between.
+local function rename (guard, from, to)
+  local moves = guard.moves
+  moves[#moves + 1] = { from = from, to = to }
+  local ok, problem = os.rename(from, to)
   if not ok then
-    return nil, errors.new { code = "system", path = part.to, message = "cannot rename: " .. problem }
+    moves[#moves] = nil
+    return nil, errors.new { code = "system", path = to, message = "cannot rename: " .. problem }
   end
   return true
 end
 
 -- The state is what a load begins with. The old one goes first and the new one comes last: at no moment does a state stand
 -- beside another's memory.
-local function commit (parts, with_manifest)
-  local directories = { directory_of(parts.state.to), directory_of(parts.memory.to) }
-  local function sync ()
-    for _, directory in ipairs(directories) do
-      local ok, err = files.sync(directory)
-      if not ok then
-        return nil, err
-      end
-    end
-    return true
+local function commit (guard, with_manifest)
+  local parts = guard.parts
+  local function sync (part)
+    return files.sync(part.from)
   end
-  local function of_manifest (fn, part)
+  local function set_aside (part)
+    local ok, there = check_place(part)
+    if not ok or not there then
+      return ok, there
+    end
+    return rename(guard, part.to, part.former)
+  end
+  local function put (part)
+    return rename(guard, part.from, part.to)
+  end
+  local function of_manifest (fn)
     if not with_manifest then
       return true
     end
-    return fn(part)
+    return fn(parts.manifest)
   end
   local steps = {
-    function () return files.sync(parts.memory.from) end,
-    function () return files.sync(parts.state.from) end,
-    function () return of_manifest(files.sync, parts.manifest.from) end,
-    function () return files.unlink(parts.state.to) end,
-    function () return files.unlink(parts.manifest.to) end,
-    sync,
-    function () return rename(parts.memory) end,
-    function () return of_manifest(rename, parts.manifest) end,
-    sync,
-    function () return rename(parts.state) end,
-    sync,
+    function () return sync(parts.memory) end,
+    function () return sync(parts.state) end,
+    function () return of_manifest(sync) end,
+    function () return set_aside(parts.state) end,
+    function () return set_aside(parts.manifest) end,
+    function () return sync_directories(parts) end,
+    function () return set_aside(parts.memory) end,
+    function () return put(parts.memory) end,
+    function () return of_manifest(put) end,
+    function () return sync_directories(parts) end,
+    function () return put(parts.state) end,
+    function () return sync_directories(parts) end,
   }
   for _, step in ipairs(steps) do
     local ok, err = step()
@@ -348,14 +396,14 @@ return function (self, options)
   if not parts then
     return nil, err
   end
-  local guard <close> = setmetatable({ vm = self, parts = parts }, guard_metatable)
+  local guard <close> = setmetatable({ vm = self, parts = parts, moves = {} }, guard_metatable)
   local described
   described, err = produce(self, options, guard)
   if not described then
     return nil, err
   end
   local ok
-  ok, err = commit(parts, options.manifest ~= false)
+  ok, err = commit(guard, options.manifest ~= false)
   guard.done = ok
   if not ok then
     return nil, err
