@@ -142,7 +142,7 @@ static int open_directory (listing *d, const char *path, fc_error *err) {
   return d->fd < 0 ? fc_error_system(err, errno, "cannot open directory %s", path) : 0;
 }
 
-/* The next name that is neither "." nor ".."; NULL at the end. */
+/* The next name that is neither "." nor ".."; NULL at the end, with a length of -1 and errno where that could not be reached. */
 static const char *next_name (listing *d) {
   while (true) {
     if (d->at >= d->length) {
@@ -167,8 +167,9 @@ int fc_files_list (const char *path, fc_buffer *out, fc_error *err) {
       close(d.fd);
       return fc_error_memory(err);
     }
+  int error = errno;
   close(d.fd);
-  return 0;
+  return d.length < 0 ? fc_error_system(err, error, "cannot read directory %s", path) : 0;
 }
 
 static int remove_directory (const char *path, fc_error *err) {
@@ -183,7 +184,10 @@ static int remove_directory (const char *path, fc_error *err) {
       return -1;
     }
   }
+  int problem = errno;
   close(d.fd);
+  if (d.length < 0)
+    return fc_error_system(err, problem, "cannot read directory %s", path);
   if (rmdir(path) < 0 && errno != ENOENT)
     return fc_error_system(err, errno, "cannot remove directory %s", path);
   return 0;

@@ -177,18 +177,36 @@ static ssize_t copy_some (fc_sparse *s, size_t n, fc_error *err) {
   return copy_plain(s, n, err);
 }
 
+/* A failure that it tells of no fsync tells of again. */
+static int write_out (const fc_sparse *s, off_t at, off_t end, unsigned how, fc_error *err) {
+  if (end <= at || sync_file_range(s->to, at, end - at, how) == 0 || errno == EINVAL || errno == ENOSYS || errno == ESPIPE ||
+      errno == EPERM)
+    return 0;
+  return fc_error_system(err, errno, "cannot write");
+}
+
 /* Set what was just written going, and wait for what was before it: a last fsync then has little to wait for.
  * A file system that cannot leaves all to that. @see sync_file_range(2) */
-static void set_going (fc_sparse *s, off_t at, off_t end) {
+static int set_going (fc_sparse *s, off_t at, off_t end, fc_error *err) {
   if (!s->sync)
-    return;
-  if (s->dirty_end > s->dirty)
-    (void)sync_file_range(s->to, s->dirty, s->dirty_end - s->dirty,
-                          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    return 0;
+  if (write_out(s, s->dirty, s->dirty_end, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER, err) < 0)
+    return -1;
   s->dirty = at;
   s->dirty_end = end;
-  if (end > at)
-    (void)sync_file_range(s->to, at, end - at, SYNC_FILE_RANGE_WRITE);
+  return write_out(s, at, end, SYNC_FILE_RANGE_WRITE, err);
+}
+
+static int became_shorter (fc_error *err) {
+  return fc_error_set(err, "system", EIO, "the file became shorter while it was copied");
+}
+
+/* Its last part may have looked like a hole. */
+static int check_size (const fc_sparse *s, fc_error *err) {
+  struct stat st;
+  if (fstat(s->from, &st) < 0)
+    return fc_error_system(err, errno, "cannot look at what was copied");
+  return st.st_size < s->size ? became_shorter(err) : 0;
 }
 
 int fc_sparse_step (fc_sparse *s, size_t most, bool *done, fc_error *err) {
@@ -203,15 +221,17 @@ int fc_sparse_step (fc_sparse *s, size_t most, bool *done, fc_error *err) {
     if (copied < 0)
       return -1;
     if (copied == 0)
-      return fc_error_set(err, "system", EIO, "the file became shorter while it was copied");
-    set_going(s, s->at, s->at + copied);
+      return became_shorter(err);
+    if (set_going(s, s->at, s->at + copied, err) < 0)
+      return -1;
     s->at += copied;
     left -= copied;
   }
   *done = s->shared || s->at >= s->size;
   if (!*done)
     return 0;
-  set_going(s, 0, 0);
+  if ((!s->shared && check_size(s, err) < 0) || set_going(s, 0, 0, err) < 0)
+    return -1;
   if (s->sync && fsync(s->to) < 0)
     return fc_error_system(err, errno, "cannot write");
   return 0;

@@ -25,7 +25,7 @@ local EXPECTED <const> = {
   lua = { "^not enough memory$" },
   request = { "Cannot allocate memory$" },
   kernel = { "Too many open files %(RLIMIT_NOFILE is %d+%)$", "No space left on device$", "Cannot allocate memory$",
-    "Resource temporarily unavailable$" },
+    "Resource temporarily unavailable$", "^system: cannot write: Input/output error$" },
 }
 
 local function expected (kind, message)
@@ -437,6 +437,36 @@ describe("with one call failing,", function ()
         end, "/" .. ("d"):rep(150))
       end)
     end
+  end)
+
+  it("a copy that is to be on the disk fails where it does not come there", function ()
+    local chunk = string.dump(function (dir)
+      local core = require "firecracker.core"
+      return function ()
+        local name = dir .. "/whole"
+        local file <close> = assert(io.open(name, "w"))
+        file:write(("x"):rep(100000))
+        file:flush()
+        core.files.unlink(name .. "-copy")
+        local copy <close> = assert(core.files.copy(name, name .. "-copy", 384, true))
+        local done, err
+        repeat
+          done, err = copy:step(1000)
+        until done ~= false
+        assert(done, err)
+      end
+    end)
+    sh.tmpdir(function (dir)
+      local lost, n, fired = 0, 0, true
+      while fired do
+        local outcome, _
+        n = n + 1
+        outcome, _, fired = faults.run("kernel", n, chunk, dir)
+        assert.is_true(outcome ~= true or not fired, "nothing came of failure " .. n)
+        lost = lost + (tostring(outcome):find "cannot write: Input/output error" and 1 or 0)
+      end
+      assert.is_true(lost >= 100)
+    end)
   end)
 
   it("each function and method of the core is among them", function ()

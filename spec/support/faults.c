@@ -148,6 +148,10 @@ static int faulty_fcntl (int fd, int what, long argument) {
   return what == F_DUPFD_CLOEXEC && fails(KERNEL, EMFILE) ? -1 : fcntl(fd, what, argument);
 }
 
+static int faulty_sync_file_range (int fd, off_t at, off_t n, unsigned flags) {
+  return fails(KERNEL, EIO) ? -1 : sync_file_range(fd, at, n, flags);
+}
+
 static void *faulty_mmap (void *at, size_t size, int protection, int flags, int fd, off_t offset) {
   return fails(KERNEL, ENOMEM) ? MAP_FAILED : mmap(at, size, protection, flags, fd, offset);
 }
@@ -187,6 +191,8 @@ static long faulty_syscall (long number, long a, long b, long c, long d, long e,
     errno = EINVAL;
     return -1;
   }
+  if (number == SYS_getdents64 && fails(KERNEL, ENOMEM))
+    return -1;
   return syscall(number, a, b, c, d, e, f);
 }
 
@@ -199,7 +205,8 @@ static const struct { const char *name; uintptr_t address; } replaced[] = {
     REPLACED(inotify_init1), REPLACED(inotify_add_watch), REPLACED(signalfd),  REPLACED(socket),
     REPLACED(open),          REPLACED(fcntl),        REPLACED(mmap),           REPLACED(clone),
     REPLACED(fdopendir),     REPLACED(sendto),       REPLACED(ioctl),          REPLACED(mount),
-    REPLACED(recvfrom),      REPLACED(openat),       REPLACED(waitid),         REPLACED(syscall)};
+    REPLACED(recvfrom),      REPLACED(openat),       REPLACED(waitid),         REPLACED(syscall),
+    REPLACED(sync_file_range)};
 
 static void redirect (const ElfW(Rela) *from, size_t size, ElfW(Addr) base, const ElfW(Sym) *symbols, const char *names) {
   for (const ElfW(Rela) *r = from; (const char *)r < (const char *)from + size; r++) {
