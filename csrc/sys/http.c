@@ -152,12 +152,20 @@ static fc_http_socket *remember_socket (fc_http_client *c, int fd) {
   return s;
 }
 
+/* It is about to send the request. */
+static int begin (void *data, char *to, char *from, int to_port, int from_port) {
+  fc_http_request *q = data;
+  (void)to, (void)from, (void)to_port, (void)from_port;
+  q->begun = true;
+  return CURL_PREREQFUNC_OK;
+}
+
 /* May change the address (documented by libcurl), which lifts its limit on the path's length. */
 static curl_socket_t open_socket (void *data, curlsocktype purpose, struct curl_sockaddr *address) {
   fc_http_request *q = data;
   struct sockaddr_un unix_address;
   (void)purpose;
-  if (q->client->closing)
+  if (q->client->closing || q->begun)   /* one that may have been heard is not said twice */
     return CURL_SOCKET_BAD;
   close_directory(q);
   if (fc_unix_address(q->client->path, &unix_address, &q->directory_fd) < 0) {
@@ -343,6 +351,8 @@ int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) 
   curl_easy_setopt(q->easy, CURLOPT_WRITEDATA, q);
   curl_easy_setopt(q->easy, CURLOPT_HEADERFUNCTION, take_header);
   curl_easy_setopt(q->easy, CURLOPT_HEADERDATA, q);
+  curl_easy_setopt(q->easy, CURLOPT_PREREQFUNCTION, begin);
+  curl_easy_setopt(q->easy, CURLOPT_PREREQDATA, q);
   fc_wake_open(c->engine->reactor, &q->wake);
   q->client = c;
   q->next = c->requests;
@@ -388,7 +398,7 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   if (set_url(q, path, err) < 0)
     return -1;
   fc_buffer_clear(&q->reply);
-  q->too_large = q->headers_ended = q->unwatched = false;
+  q->begun = q->too_large = q->headers_ended = q->unwatched = false;
   q->status = 0;
   q->os_errno = 0;
   q->problem[0] = '\0';
@@ -425,6 +435,7 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
 void fc_http_request_cancel (fc_http_request *q) {
   if (q->state == FC_HTTP_RUNNING)
     curl_multi_remove_handle(q->client->engine->multi, q->easy);
+  fc_wake_close(q->client->engine->reactor, &q->wake);   /* it tells of nothing that is still to come */
   q->state = FC_HTTP_IDLE;
   close_directory(q);
 }
@@ -440,8 +451,11 @@ int fc_http_request_result (const fc_http_request *q, fc_error *err) {
     return fc_error_system(err, q->os_errno, "cannot wait for the reply"), err->code = "http", -1;
   if (q->too_large)
     return fc_error_set(err, "http", EMSGSIZE, "the reply is larger than %d MiB", REPLY_LIMIT >> 20);
-  if (q->result == CURLE_COULDNT_CONNECT && q->os_errno)
-    return fc_error_system(err, q->os_errno, "cannot connect to %s", q->client->path), err->code = "connect", -1;
+  if (q->result == CURLE_COULDNT_CONNECT && q->begun)
+    return fc_error_set(err, "http", ECONNRESET, "the connection ended without a reply");
+  if (q->result == CURLE_COULDNT_CONNECT)   /* libcurl waits, in vain, for one that the listener has no room for */
+    return fc_error_system(err, q->os_errno ? q->os_errno : EAGAIN, "cannot connect to %s", q->client->path),
+           err->code = "connect", -1;
   return fc_error_set(err, "http", 0, "%s", q->problem[0] ? q->problem : curl_easy_strerror(q->result));
 }
 

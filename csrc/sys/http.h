@@ -55,6 +55,7 @@ struct fc_http_request {
   int directory_fd;              /* way to a path too long for sockaddr_un while connecting; -1 */
   fc_buffer body;                /* what is sent */
   fc_buffer reply;
+  bool begun;                    /* on a connection: libcurl would send it again on another if that ended */
   bool too_large;
   bool unwatched;                /* the reactor could not take its connection */
   fc_http_request *next_unwatched;

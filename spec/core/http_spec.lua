@@ -88,6 +88,31 @@ describe("http", function ()
     end)
   end)
 
+  it("sends no request twice: one that may have been heard fails, and the next has a connection of its own", function ()
+    server({ { text = reply(200, "x") }, { close = true }, { text = reply(200, "y") } }, function (s)
+      local _, request = new(s.path)
+      assert.same({ 200, "x" }, { ask(request, "GET", "/") })
+      local status, err = ask(request, "PUT", "/actions", "{}")
+      assert.is_nil(status)
+      assert.same({ "http", "ECONNRESET", "the connection ended without a reply" }, { err.code, err.errno, err.message })
+      assert.equal(1, s:count "^request %d+ PUT ")
+      assert.same({ 200, "y" }, { ask(request, "GET", "/") })
+      assert.equal(2, s:count "^accept")
+    end)
+  end)
+
+  it("that was done and is cancelled tells of nothing when it is used again", function ()
+    server({ { text = reply(200, "x") }, { hang = true } }, function (s)
+      local _, request = new(s.path)
+      assert(request:start("GET", "/"))
+      assert.is_false(core.reactor():await(core.now() + 30, 0))    -- it is done, and nobody asks how
+      request:cancel()
+      assert(request:start("GET", "/"))
+      assert.same({}, driver.fired(0.05))
+      request:cancel()
+    end)
+  end)
+
   it("opens more connections for requests side by side", function ()
     server({ { text = reply(200, "x"), after = 0.1 } }, function (s)
       local client, first = new(s.path)
@@ -255,6 +280,19 @@ describe("http", function ()
         assert.equal(("connect ECONNREFUSED: cannot connect to %s/file: Connection refused"):format(dir), fails(dir .. "/file"))
         assert.equal(("connect ECONNREFUSED: cannot connect to %s/bound: Connection refused"):format(dir),
           fails(dir .. "/bound"))
+      end)
+    end)
+
+    it("says that it has no room", function ()
+      sh.tmpdir(function (dir)
+        local listening <close> = assert(spawn(("cd %s && exec python3 -SEc '%s'"):format(dir, [[
+import os, socket, time
+s, c = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+s.bind("full"); s.listen(0); c.connect("full"); os.mkdir("ready"); time.sleep(3600)]])))
+        driver.poll(function () return core.files.look(dir .. "/ready") end)
+        assert.equal(("connect EAGAIN: cannot connect to %s/full: Resource temporarily unavailable"):format(dir), fails(dir .. "/full"))
+        listening:signal "KILL"
+        spawn.ended(listening)
       end)
     end)
 
