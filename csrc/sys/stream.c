@@ -142,6 +142,7 @@ int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring
     fc_stream_close(s);
     return -1;
   }
+  s->blocked = !(flags & O_NONBLOCK);
   s->socket = S_ISSOCK(st.st_mode);
   return watch_or_close(s, err);
 }
@@ -218,13 +219,21 @@ size_t fc_stream_line (fc_stream *s) {
   return s->ended || is_full(s) || (s->ring && s->buffer.length >= s->limit) ? s->buffer.length : 0;
 }
 
+/* Others may hold what is behind it, as a terminal of another user's: for them it is as it was. */
+static void close_descriptor (fc_stream *s) {
+  int flags = s->fd >= 0 && s->blocked && fc_reactor_is_ours(s->reactor) ? fcntl(s->fd, F_GETFL) : -1;
+  if (flags >= 0)
+    fcntl(s->fd, F_SETFL, flags & ~O_NONBLOCK);
+  if (s->fd >= 0)
+    close(s->fd);
+  s->fd = -1;
+}
+
 void fc_stream_finish (fc_stream *s) {
   if (!s->ended)
     end_stream(s, 0);
   fc_reactor_unwatch(s->reactor, &s->source);
-  if (s->fd >= 0)
-    close(s->fd);
-  s->fd = -1;
+  close_descriptor(s);
   fc_wake_fire(s->reactor, &s->wake);
 }
 
@@ -234,8 +243,7 @@ void fc_stream_close (fc_stream *s) {
   fc_reactor_unwatch(s->reactor, &s->source);
   fc_wake_close(s->reactor, &s->wake);
   fc_wake_close(s->reactor, &s->room);
-  if (s->fd >= 0)
-    close(s->fd);
+  close_descriptor(s);
   fc_buffer_free(&s->buffer);
   *s = (fc_stream){.fd = -1};
 }

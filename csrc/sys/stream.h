@@ -22,6 +22,7 @@ typedef struct {
   size_t chunk;              /* bytes of the next read */
   uint64_t dropped;          /* bytes that a ring forgot */
   bool ring;
+  bool blocked;              /* its descriptor, before it was ours */
   bool socket;               /* a short read has emptied it */
   bool awaiting_room;
   bool ended;                /* no more bytes will come */

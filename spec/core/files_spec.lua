@@ -378,6 +378,19 @@ describe("files", function ()
       assert.equal("1\t1\t2049\n", out)
     end)
 
+    it("duplicates what cannot be opened again: a socket is for others as it was once its stream is closed", function ()
+      local out = host("exec python3 -SEc 'import socket, subprocess, sys; subprocess.run(sys.argv[1:], stdin=socket.socketpair()[1])'", [[
+        local core = require "firecracker.core"
+        local function blocks () return tonumber(io.open "/proc/self/fdinfo/0":read "a":match "flags:%s*(%d+)", 8) & 2048 == 0 end
+        for _, verb in ipairs { "close", "finish" } do
+          local stream <close> = assert(core.stream.open(assert(core.files.reopen(0))))
+          local before = blocks()
+          stream[verb](stream)
+          print(before, blocks())
+        end]])
+      assert.equal("false\ttrue\nfalse\ttrue\n", out)
+    end)
+
     it("duplicates what cannot be opened again: a file keeps its offset", function ()
       host(("exec >%s/file;"):format(dir), [[
         local core, spawn = require "firecracker.core", require "spec.support.spawn"
