@@ -200,6 +200,17 @@ struct pidfd_info { uint64_t mask, cgroupid; uint32_t ids[11]; int32_t exit_code
 #define GET_PIDFD_INFO _IOWR(0xFF, 11, struct pidfd_info)
 enum { PIDFD_EXIT = 1 << 3 };
 
+/* Whether all of a process is shown to us; else its status is shown as 0. @see proc_pid_stat(5), ptrace(2) */
+static bool is_shown (const fc_process *p) {
+  char path[40], byte;
+  snprintf(path, sizeof path, "/proc/%d/io", (int)p->pid);   /* is under the same check */
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  bool shown = fd >= 0 && read(fd, &byte, 1) == 1;
+  if (fd >= 0)
+    close(fd);
+  return shown;
+}
+
 /* The status of one that nobody has reaped yet: the last number of its line. -1: it shows none to us. */
 static int zombie_status (const fc_process *p) {
   char path[40], line[2048];
@@ -208,11 +219,13 @@ static int zombie_status (const fc_process *p) {
   ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
   if (fd >= 0)
     close(fd);
+  bool shown = n > 0 && is_shown(p);
   if (n <= 0 || syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) < 0)   /* reaped: the number may be another's */
     return -1;
   line[n] = '\0';
   const char *state = strrchr(line, ')'), *last = strrchr(line, ' ');
-  return state && last && strncmp(state, ") Z", 3) == 0 ? (int)strtol(last, NULL, 10) : -1;
+  int status = state && last && strncmp(state, ") Z", 3) == 0 ? (int)strtol(last, NULL, 10) : -1;
+  return status == 0 && !shown ? -1 : status;
 }
 
 /* It has ended when its descriptor can be read, whoever reaps it and when. */

@@ -40,6 +40,10 @@ static int resolve_parent (int root, const char *path, const char **name) {
   char parent[PATH_MAX];
   const char *slash = strrchr(path, '/');
   *name = slash ? slash + 1 : path;
+  if (!**name) {   /* a directory's own name is before its slash */
+    errno = EINVAL;
+    return -1;
+  }
   if (!slash)
     return fcntl(root, F_DUPFD_CLOEXEC, 3);
   if ((size_t)(slash - path) >= sizeof parent) {
@@ -392,9 +396,12 @@ int fc_tree_list (int root, fc_buffer *out, fc_error *err) {
       close(fd);
     return fc_error_system(err, error, "cannot read a directory of the jail");
   }
-  for (struct dirent *entry; rc == 0 && (entry = readdir(entries));)
+  for (struct dirent *entry; rc == 0 && (errno = 0, entry = readdir(entries));)
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
       rc = fc_buffer_append(out, entry->d_name, strlen(entry->d_name) + 1);
+  int error = errno;
   closedir(entries);
+  if (rc == 0 && error)
+    return fc_error_system(err, error, "cannot read a directory of the jail");
   return rc < 0 ? fc_error_memory(err) : 0;
 }

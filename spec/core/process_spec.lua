@@ -105,6 +105,19 @@ describe("a process", function ()
     end
   end)
 
+  it("of another user's, adopted by who is not shown how it ended, has an unknown end and no good one #root", function ()
+    local script = [[
+      local core, spawn = require "firecracker.core", require "spec.support.spawn"
+      local pipe = io.popen [=[setpriv --reuid 65534 --clear-groups sh -c '
+        until grep -qx sleep /proc/$PPID/comm; do :; done; kill -SEGV $$' >/dev/null & echo $! $$; exec sleep 60 >/dev/null]=]
+      local pid, parent = pipe:read("n", "n")    -- who does not reap it
+      local one = assert(core.process.adopt(pid))
+      print(spawn.ended(one))
+      os.execute("kill " .. parent)]]
+    assert.equal("signaled\t11\n", (host("", script)))
+    assert.matches("^unknown", (host("setpriv --bounding-set -sys_ptrace", script)))
+  end)
+
   describe("that cannot be started", function ()
     local function fails (program, options)
       local one, err = spawn(program, options)

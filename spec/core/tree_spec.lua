@@ -148,6 +148,15 @@ describe("a tree", function ()
     assert.is_true(tree.remove(root, "not/there"))
   end)
 
+  it("takes no name with a slash at its end for one that is not there", function ()
+    sh(("mkdir %s/slash"):format(directory))
+    local ok, err = tree.remove(root, "slash/")
+    assert.is_nil(ok)
+    assert.equal("EINVAL", err.errno)
+    assert.same({ "slash" }, tree.list(root))
+    assert.is_true(tree.remove(root, "slash"))
+  end)
+
   it("takes a directory from its owner before it empties it", function ()
     if not is_root then return pending "needs root" end
     sh(("cd %s; mkdir -m 777 a; chown 5:6 a; for i in $(seq 30); do : >a/$i; done"):format(directory))
