@@ -152,6 +152,7 @@ static fc_http_socket *remember_socket (fc_http_client *c, int fd) {
   return s;
 }
 
+#if LIBCURL_VERSION_NUM >= 0x075000   /* 7.80; an older one may send a request twice */
 /* It is about to send the request. */
 static int begin (void *data, char *to, char *from, int to_port, int from_port) {
   fc_http_request *q = data;
@@ -159,6 +160,7 @@ static int begin (void *data, char *to, char *from, int to_port, int from_port) 
   q->begun = true;
   return CURL_PREREQFUNC_OK;
 }
+#endif
 
 /* May change the address (documented by libcurl), which lifts its limit on the path's length. */
 static curl_socket_t open_socket (void *data, curlsocktype purpose, struct curl_sockaddr *address) {
@@ -351,8 +353,10 @@ int fc_http_request_open (fc_http_request *q, fc_http_client *c, fc_error *err) 
   curl_easy_setopt(q->easy, CURLOPT_WRITEDATA, q);
   curl_easy_setopt(q->easy, CURLOPT_HEADERFUNCTION, take_header);
   curl_easy_setopt(q->easy, CURLOPT_HEADERDATA, q);
+#if LIBCURL_VERSION_NUM >= 0x075000
   curl_easy_setopt(q->easy, CURLOPT_PREREQFUNCTION, begin);
   curl_easy_setopt(q->easy, CURLOPT_PREREQDATA, q);
+#endif
   fc_wake_open(c->engine->reactor, &q->wake);
   q->client = c;
   q->next = c->requests;
