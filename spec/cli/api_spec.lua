@@ -1,7 +1,10 @@
 local fc = require "firecracker"
 local models = require "firecracker.api.models"
 local operations = require "firecracker.api.operations"
+local server = require "spec.support.server"
 local sh = require "spec.support.sh"
+local spawn = require "spec.support.spawn"
+local terminal = require "spec.support.terminal"
 
 describe("fclua api", function ()
   local function run (words)
@@ -92,5 +95,16 @@ describe("fclua api", function ()
     assert.same({ "/version" }, { fake.requests[1].path, fake.requests[2] and fake.requests[2].path })
     assert.equal(1, (ask(fake, { "PUT", "/serial", "{}", "--raw" })))
     assert.equal("/serial", fake.requests[2].path)
+  end)
+
+  it("ends with 130 and without a word at Ctrl-C", function ()
+    server({ { hang = true } }, function (s)
+      terminal(("exec env --default-signal scripts/fclua api GET /version -s %s"):format(s.path), function (t)
+        s:wait "request"
+        t.process:signal "INT"
+        assert.same({ "exited", 130 }, { spawn.ended(t.process) })
+        assert.equal("", t:rest())
+      end)
+    end)
   end)
 end)

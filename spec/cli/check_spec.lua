@@ -1,5 +1,8 @@
 -- fclua check: shows a flow's steps and starts nothing.
+local bed = require "spec.support.bed"
 local sh = require "spec.support.sh"
+local spawn = require "spec.support.spawn"
+local terminal = require "spec.support.terminal"
 
 local function check (script, words)
   local out, status
@@ -58,4 +61,17 @@ return fc.flow { fcinit = { fc.handler(words[1] .. words[2], function () error "
     assert.matches("\n  trace   .*my.lua:1", (check("error 'no'", "--debug")))
     assert.not_matches("trace", (check "error 'no'"))
   end)
+
+  for _, command in ipairs { "check", "run" } do
+    it(("ends with 130 and without a word at Ctrl-C while the script runs, as of %s"):format(command), function ()
+      local path = bed.write(bed.scratch "slow.lua", 'print "up" require "firecracker".sleep(60)')
+      finally(function () os.remove(path) end)
+      terminal(("exec env --default-signal scripts/fclua %s %s"):format(command, path), function (t)
+        t:expect "up\r\n"
+        t.process:signal "INT"
+        assert.same({ "exited", 130 }, { spawn.ended(t.process) })
+        assert.equal("", t:rest())
+      end)
+    end)
+  end
 end)

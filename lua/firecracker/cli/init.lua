@@ -78,6 +78,18 @@ local function refuse (message, command)
   return 2
 end
 
+local INTERRUPTED <const> = 128 + 2
+
+-- Ctrl-C ends a sub-command without a word; anything else that it raises is a fault of its own.
+local function call (command, options)
+  local errors = require "firecracker.errors"
+  local ok, result = errors.pcall(command.main, options)
+  if not ok and result.code ~= "interrupted" then
+    require "firecracker.cli.report".failure(result, true)
+  end
+  return ok and result or result.code == "interrupted" and INTERRUPTED or 1
+end
+
 --- Run a command line.
 -- @tparam {string,...} words without the program's name
 -- @treturn int exit status
@@ -95,5 +107,5 @@ return function (words)
     return refuse(command.name .. " takes no arguments after '--'", command)
   end
   options.arguments = arguments or {}
-  return command.main(options)
+  return call(command, options)
 end

@@ -231,7 +231,9 @@ local function main (options)
   local core, errors, fc = require "firecracker.core", require "firecracker.errors", require "firecracker"
   local self = setmetatable({ options = options, loop = fc.loop, now = fc.now }, session)
   local ok, vm, err = errors.pcall(make, fc, options, self)
-  if not ok or not vm then
+  if not ok and errors.is_stop(vm) then
+    error(vm, 0)
+  elseif not ok or not vm then
     report.failure(flags.blame(ok and err or vm, options), options.debug)
     return 2
   end
