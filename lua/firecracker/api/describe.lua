@@ -7,21 +7,40 @@ local operations = require "firecracker.api.operations"
 
 local describe = {}
 
+-- What stands in a path where an operation's has `{…}`.
+local function id_in (operation, path)
+  local prefix, suffix = operation.path:match "^(.-){[%w_]+}(.*)$"
+  if prefix and path:sub(1, #prefix) == prefix then
+    return path:sub(#prefix + 1, -1 - #suffix)
+  end
+end
+
 --- Find the operation of a request.
 -- @tparam string method
 -- @tparam string path with the id in its place
 -- @treturn ?table operation
--- @treturn ?string id
+-- @treturn ?string id; nil where the path is the operation's own, `{…}` included
 function describe.find (method, path)
   for _, operation in ipairs(operations) do
-    local prefix, suffix = operation.path:match "^(.-){[%w_]+}(.*)$"
+    local id = operation.method == method and id_in(operation, path)
     if operation.method == method and operation.path == path then
       return operation
-    elseif operation.method == method and prefix and path:sub(1, #prefix) == prefix then
-      local id = path:sub(#prefix + 1, -1 - #suffix)
-      if id:find "^[%w_]+$" then
-        return operation, id
-      end
+    elseif id and id:find "^[%w_]+$" then
+      return operation, id
+    end
+  end
+end
+
+--- Find the operation of a request whose id is none.
+-- @tparam string method
+-- @tparam string path
+-- @treturn ?table operation
+-- @treturn ?string what stands in the id's place
+function describe.like (method, path)
+  for _, operation in ipairs(operations) do
+    local id = operation.method == method and id_in(operation, path)
+    if id and id ~= "" and not id:find "/" then
+      return operation, id
     end
   end
 end

@@ -14,12 +14,24 @@ local api = {
 
 local DEFAULT_SOCKET <const> = "/run/firecracker.socket"
 
+local function seconds (text)
+  local number = tonumber(text)
+  if not number or number ~= number or number < 0 or number == math.huge then
+    return nil, ("--timeout: a number of seconds expected, got '%s'"):format(text)
+  end
+  return number
+end
+
+local function socket_path (text)
+  return text ~= "" and text or nil, "--socket-path: path expected, got an empty string"
+end
+
 function api.define (command)
   command:argument("verb", "GET, PUT, PATCH or DELETE"):args "?"
   command:argument("path", "/machine-config, /drives/ID, …"):args "?"
   command:argument("json", "the body; '-' reads it from standard input"):args "?"
-  command:option("-s --socket-path", "of the API; default: " .. DEFAULT_SOCKET)
-  command:option("--timeout", "seconds for the reply; default: 60"):convert(tonumber)
+  command:option("-s --socket-path", "of the API; default: " .. DEFAULT_SOCKET):convert(socket_path)
+  command:option("--timeout", "seconds for the reply; default: 60"):convert(seconds)
   command:flag("--describe", "show the request's fields, and send nothing")
   command:flag("--raw", "send it whatever the table says")
   command:flag("--markdown", "print the reference page, and send nothing")
@@ -40,6 +52,11 @@ local function refuse (message, ...)
 end
 
 local function unknown (verb, path)
+  local like, id = require "firecracker.api.describe".like(verb, path)
+  if like then
+    return refuse("%s %s: %s: letters, digits and '_' expected, got '%s'; --raw sends it all the same", verb, path,
+      like.path:match "{([%w_]+)}", id)
+  end
   local text, names = require "firecracker.text", {}
   for _, operation in ipairs(require "firecracker.api.operations") do
     names[#names + 1] = operation.method .. " " .. operation.path
@@ -102,10 +119,10 @@ function api.main (options)
   end
   options.verb = options.verb:upper()
   local operation, id = describe.find(options.verb, options.path)
-  if not operation and not (options.raw and not options.describe) then
-    return unknown(options.verb, options.path)
-  elseif options.describe then
+  if operation and options.describe then
     return report.output(describe.operation(operation) .. "\n")
+  elseif options.describe or not options.raw and (not operation or operation.path:find "{" and not id) then
+    return unknown(options.verb, options.path)
   elseif not require("firecracker.api.client").is_request(options.verb, options.path) then
     return refuse("a verb, and a path that begins with a slash expected, got '%s %s'", options.verb, options.path)
   end

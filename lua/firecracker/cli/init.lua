@@ -65,6 +65,20 @@ local function split (words)
   return table.move(words, 1, #words, 1, {})
 end
 
+-- argparse takes a word that begins with "-" for an option. A number is none: it goes to the long option before it.
+local function join_numbers (words)
+  local joined = {}
+  for _, word in ipairs(words) do
+    local last = joined[#joined]
+    if word:find "^%-%.?%d" and last and last:find "^%-%-[^=]+$" then
+      joined[#joined] = last .. "=" .. word
+    else
+      joined[#joined + 1] = word
+    end
+  end
+  return joined
+end
+
 local function find (name)
   for _, each in ipairs(commands()) do
     if each.name == name then
@@ -98,7 +112,7 @@ return function (words)
     return show_version()
   end
   local own, arguments = split(words)
-  local ok, options = parser():pparse(own)
+  local ok, options = parser():pparse(join_numbers(own))
   if not ok then
     return refuse(options, find(own[1]))
   end
