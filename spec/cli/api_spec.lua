@@ -99,6 +99,17 @@ describe("fclua api", function ()
     assert.same({ 1, "fclua: standard output: No space left on device\n" }, { status, said })
   end)
 
+  it("sends the body as it was written", function ()
+    local body = '{ "b":18446744073709551615, "a":1.0,"a": 1e2 }'
+    server({ { text = "HTTP/1.1 204 \r\n\r\n" } }, function (s)
+      for _, words in ipairs { "PUT /mmds '%s'", "PUT /drives/a '%s'", "PUT /drives/a '%s' --raw", "PUT /x - --raw <<<'%s'" } do
+        local out, status = sh(("bash -c %s"):format(sh.quote(("scripts/fclua api -s %s %s"):format(s.path, words:format(body)))))
+        assert.same({ "", 0 }, { out, status })
+      end
+      assert.equal(4, s:count("^request .* localhost " .. body:gsub("%p", "%%%0") .. "$"))
+    end)
+  end)
+
   it("refuses what the release lacks, unless raw", function ()
     local fake <close> = assert(fc.testing.fake_vmm { release = "1.12.1" })
     assert.equal(1, (ask(fake, { "PUT", "/serial", "{}" })))

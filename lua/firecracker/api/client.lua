@@ -65,7 +65,8 @@ end
 local INSTANCE_INFO <const> = OPERATIONS["GET /"]
 
 local DECODING <const> = { null = false }
-local OPTIONS <const> = { timeout = "seconds", at = "string" }   -- `at`: where the body stands in a configuration
+-- `at`: where the body stands in a configuration; `text`: the body as JSON already, which is sent as it is.
+local OPTIONS <const> = { timeout = "seconds", at = "string", text = "string" }
 
 local function decode (text)
   local value, err = decode_json(text, DECODING)
@@ -119,7 +120,7 @@ end
 -- @tparam string method "GET", "PUT", "PATCH", "DELETE"
 -- @tparam string path begins with a slash
 -- @tparam[opt] table body is sent as JSON
--- @tparam[opt] table options `timeout` in seconds
+-- @tparam[opt] table options `timeout` in seconds; `text`: the same body as JSON, sent byte for byte
 -- @return[1] the decoded reply without its nulls; true where there is none
 -- @return[2] nil
 -- @treturn[2] err code "api" (with `status`, `fault_message`, `operation`), "timeout", "connect", "http", "json", "exited"
@@ -145,7 +146,7 @@ function methods:request (method, path, body, options, operation)    -- the reco
     return nil, self.closed and closed_error(self) or exchange.timed_out(method .. " " .. path, now() - began)
   end
   if body ~= nil then
-    text = text or encode(body, use.text, method, path)
+    text = options and options.text or text or encode(body, use.text, method, path)
   end
   local status, reply, cause = attempt(self, use, method, path, text, deadline, began)
   if not status and self.starting and reply ~= "timeout" then

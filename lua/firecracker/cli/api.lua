@@ -64,7 +64,7 @@ local function unknown (verb, path)
   return refuse("no request '%s %s'%s; --raw sends it all the same", verb, path, text.suggest(verb .. " " .. path, names))
 end
 
--- The body as a value: `true, nil` where there is none.
+-- The body as a value and as it was written: `true, nil` where there is none.
 local function read_body (json)
   local text = json == "-" and io.read "a" or json
   if not text then
@@ -74,11 +74,11 @@ local function read_body (json)
   if value == nil and err then
     return false, err.message
   end
-  return true, value
+  return true, value, text
 end
 
 -- The reply as it came, perhaps nothing; nil and err.
-local function send (options, operation, id, body)
+local function send (options, operation, id, body, text)
   local client = require "firecracker.api.client"
   local last
   local one <close> = client.new(options.socket_path or DEFAULT_SOCKET, {
@@ -92,12 +92,15 @@ local function send (options, operation, id, body)
     end,
   })
   local value, err
+  local as_written = { text = text }     -- a Lua value has not all that JSON has
   if not operation or options.raw then
-    value, err = one:request(options.verb, options.path, body)
+    value, err = one:request(options.verb, options.path, body, as_written)
+  elseif not operation.body then
+    value, err = one[operation.name](one, id)
   elseif id then
-    value, err = one[operation.name](one, id, body)
+    value, err = one[operation.name](one, id, body, as_written)
   else
-    value, err = one[operation.name](one, body)
+    value, err = one[operation.name](one, body, as_written)
   end
   if value == nil then     -- false is a reply too: metadata may be any JSON
     return nil, err
@@ -126,7 +129,7 @@ function api.main (options)
   elseif not require("firecracker.api.client").is_request(options.verb, options.path) then
     return refuse("a verb, and a path that begins with a slash expected, got '%s %s'", options.verb, options.path)
   end
-  local ok, body = read_body(options.json)
+  local ok, body, text = read_body(options.json)
   if not ok then
     return refuse("the body: %s", body)
   elseif operation and not options.raw then
@@ -136,7 +139,7 @@ function api.main (options)
       return refuse("%s %s takes no body", options.verb, options.path)
     end
   end
-  local reply, err = send(options, operation, id, body)
+  local reply, err = send(options, operation, id, body, text)
   if not reply then
     report.failure(err, options.debug)
     return 1
