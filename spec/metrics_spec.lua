@@ -179,8 +179,41 @@ describe("metrics as Prometheus text", function ()
     assert.equal("", metrics.prometheus {})
   end)
 
+  it("of several machines carry the labels of all, but where one has its own", function ()
+    local text = metrics.prometheus({
+      { { net = { rx = 1 } }, { id = "a" } }, { { net = { rx = 2 } }, { id = "b", rack = "r2" } }, { { net = { rx = 3 } } },
+    }, { rack = "r1", ok = true })
+    assert.same({
+      ["firecracker_net_rx_total{id=a,ok=true,rack=r1}"] = 1, ["firecracker_net_rx_total{id=b,ok=true,rack=r2}"] = 2,
+      ["firecracker_net_rx_total{ok=true,rack=r1}"] = 3,
+    }, (exposition(text)))
+  end)
+
+  it("are refused where something of theirs would be lost, or is no label", function ()
+    local one, other = { net = { rx = 1 } }, { net = { rx = 2 } }
+    for message, given in pairs {
+      ["[2]: labels that tell it from [1] expected, got none"] = { { { one }, { other } } },
+      ["[3]: labels that tell it from [1] expected, got the same"] =
+        { { { one, { id = "a" } }, { other, { id = "b" } }, { other, { id = "a" } } }, { x = 1 } },
+      ["[1]: table of metrics and its labels expected, got nil"] = { { nil, { other, { id = "b" } } } },
+      ["[2]: table of metrics and its labels expected, got nil"] = { { { one }, nil, { other, { id = "b" } } } },
+      ["the metrics of one machine or a list of several expected, got both"] = { { { one }, net = { rx = 1 } } },
+      ["labels: table expected, got 'a'"] = { one, "a" },
+      ["[1]: labels: table expected, got 5"] = { { { one, 5 } } },
+      ["[1]: labels: 'a-b' cannot be the name of a label"] = { { { one, { ["a-b"] = 1 } } } },
+      ["labels.id: string expected, got table"] = { one, { id = {} } },
+      ["[1]: labels.id: string expected, got function"] = { { { one, { id = print } } } },
+    } do
+      local ok, err = pcall(metrics.prometheus, table.unpack(given, 1, 2))
+      assert.is_false(ok, message)
+      assert.equal("prometheus: " .. message, type(err) == "table" and err.message or err)
+      assert.matches("metrics_spec.lua", err.where)
+    end
+  end)
+
   it("keep what names of a stranger's do to them valid", function ()
     local text = metrics.prometheus { ["a b\n"] = { ["c}d"] = 1, ["c_d"] = 2 }, ["net_x\"y"] = { ["\xff"] = 1.5 } }
+    metrics.prometheus { a = { 1, b = 2, [true] = { 5, c = 6 } } }
     local samples = exposition(text)
     assert.equal(1.5, samples["firecracker_net___total{device=x\"y}"])
     assert.equal(2, samples["firecracker_a_b__c_d_total{}"])

@@ -5,6 +5,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local length <const> = require "firecracker.config.values".length
 
 local metrics = {}
 
@@ -117,17 +118,61 @@ local function label (name, value)
   return ('%s="%s"'):format(name, (readable(tostring(value)):gsub('[\\"\n]', ESCAPES)))
 end
 
--- The labels of the user's, sorted and ready.
-local function user_labels (labels)
-  local list = {}
+local function refuse (message, ...)
+  errors.raise(3, { code = "usage", message = "prometheus: " .. message:format(...) })
+end
+
+local LABEL_TYPES <const> = { string = true, number = true, boolean = true }
+
+-- Put labels of the user's, which stand at `place`, into others.
+local function put_labels (into, place, labels)
+  if labels ~= nil and type(labels) ~= "table" then
+    refuse("%slabels: table expected, got %s", place, errors.shown(labels))
+  end
   for name, value in pairs(labels or {}) do
     if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" or name:find "^__" or name == "device" then
-      errors.raise(3, { code = "usage", message = ("prometheus: labels: '%s' cannot be the name of a label"):format(tostring(name)) })
+      refuse("%slabels: '%s' cannot be the name of a label", place, tostring(name))
+    elseif not LABEL_TYPES[type(value)] then
+      refuse("%slabels.%s: string expected, got %s", place, name, type(value))
     end
+    into[name] = value
+  end
+end
+
+-- The labels of a machine, sorted and ready; its own go before those of all.
+local function labels_of (common, place, own)
+  local merged, list = {}, {}
+  put_labels(merged, "", common)
+  put_labels(merged, place, own)
+  for name, value in pairs(merged) do
     list[#list + 1] = label(name, value)
   end
   table.sort(list)
   return list
+end
+
+-- What several machines, or one, have to tell: a list of their metrics and their labels.
+local function machines_of (values, common)
+  local count, machines, seen = length(values), {}, {}
+  if not count and values[1] == nil then
+    return { { values, labels_of(common) } }
+  elseif not count then
+    refuse "the metrics of one machine or a list of several expected, got both"
+  end
+  for i = 1, count do
+    local machine, place = values[i], ("[%d]: "):format(i)
+    if type(machine) ~= "table" or type(machine[1]) ~= "table" then
+      refuse("%stable of metrics and its labels expected, got %s", place,
+        type(machine) == "table" and "one of " .. type(machine[1]) or type(machine))
+    end
+    local labels = labels_of(common, place, machine[2])
+    local text = table.concat(labels, ",")
+    if seen[text] then
+      refuse("%slabels that tell it from [%d] expected, got %s", place, seen[text], text == "" and "none" or "the same")
+    end
+    machines[i], seen[text] = { machine[1], labels }, i
+  end
+  return machines
 end
 
 local function number (value)
@@ -152,7 +197,7 @@ local function sorted (t)
   for key in pairs(t) do
     keys[#keys + 1] = key
   end
-  table.sort(keys)
+  table.sort(keys, function (a, b) return tostring(a) < tostring(b) end)
   return keys
 end
 
@@ -202,28 +247,22 @@ local function is_sum (values, group)
 end
 
 --- Write metrics in Prometheus' text format. Counters end in `_total`; devices are told apart by the label `device`.
--- @tparam table values as of `vm:metrics()`; or a list of `{ values, labels }`, the metrics of several machines
--- @tparam[opt] table labels names and values, put on each sample
+-- @tparam table values as of `vm:metrics()`; or a list of `{ values, labels }`, the metrics of several machines, which their
+-- labels tell apart
+-- @tparam[opt] table labels names and values, put on each sample; of several machines each one's own go before them
 -- @treturn string
 function metrics.prometheus (values, labels)
   if type(values) ~= "table" then
     errors.raise(2, { code = "usage", message = "prometheus: table of metrics expected, got " .. type(values) })
   end
-  local families, taken, machines = {}, {}, values
-  if values[1] == nil then
-    machines = next(values) and { { values, labels } } or {}
-  end
-  for i, machine in ipairs(machines) do
-    if type(machine) ~= "table" or type(machine[1]) ~= "table" then
-      errors.raise(2, { code = "usage", message = ("prometheus: [%d]: table of metrics and its labels expected, got %s"):format(i,
-        type(machine) == "table" and "one of " .. type(machine[1]) or type(machine)) })
-    end
-    local own = user_labels(machine[2])
-    for _, group in ipairs(sorted(machine[1])) do
-      local value = machine[1][group]
+  local families, taken = {}, {}
+  for _, machine in ipairs(machines_of(values, labels)) do
+    local groups, own = table.unpack(machine)
+    for _, group in ipairs(sorted(groups)) do
+      local value = groups[group]
       if type(value) == "number" then
         put(families, taken, group, group, true, own, value)
-      elseif type(value) == "table" and not is_sum(machine[1], group) then
+      elseif type(value) == "table" and not is_sum(groups, group) then
         put_group(families, taken, group, value, own)
       end
     end
