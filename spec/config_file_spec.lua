@@ -94,6 +94,29 @@ describe("Firecracker's configuration file", function ()
     end
   end)
 
+  it("raises for what would be lost in it, or has no place in JSON, by the field's path", function ()
+    local drive = { drive_id = "a", path_on_host = "/a", is_root_device = true }
+    for message, given in pairs {
+      ["config.drives: list expected, got key 'drive_id'"] = { drives = drive },
+      ["config.drives: list expected, got string"] = { drives = "/a" },
+      ["config.drives[1]: table expected, got nil"] = { drives = { nil, drive } },
+      ["config.network_interfaces[2]: table expected, got string"] =
+        { network_interfaces = { { iface_id = "e", host_dev_name = "t" }, "tap0" } },
+      ["config.boot_source: table expected, got string"] = { boot_source = "/k" },
+      ["config.cpu_config: table or path expected, got number"] = { ["cpu-config"] = 5 },
+      ["config.boot_source: given twice, with '-' and with '_'"] =
+        { boot_source = { kernel_image_path = "/k" }, ["boot-source"] = { kernel_image_path = "/l" } },
+      ["config.dump: json: value.drives[1].path_on_host: a function cannot be sent"] =
+        { drives = { { drive_id = "a", path_on_host = print } } },
+      ["config.dump: names of sections expected, got key 1"] = { {} },
+    } do
+      local ok, err = pcall(file.dump, given)
+      assert.is_false(ok, message)
+      assert.equal(message, type(err) == "table" and err.message or err)
+      assert.matches("config_file_spec.lua", err.where)
+    end
+  end)
+
   it("tells what is wrong with it", function ()
     local function fails (code, message, loaded, err)
       assert.is_nil(loaded)

@@ -4,8 +4,11 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local loose = require "firecracker.config.loose"
 local models = require "firecracker.api.models"
+local payload = require "firecracker.api.payload"
 local schema = require "firecracker.config.schema"
+local values = require "firecracker.config.values"
 
 local json = core.json
 local file = {}
@@ -102,16 +105,32 @@ local function completed (name, value)
   return whole
 end
 
-local function section (name, value)
-  local ours = own_fields[name]
-  if type(value) ~= "table" then
-    return value   -- cpu-config may be a path
-  elseif sections_of_file[name] then
-    local list = json.array {}
-    for i, each in ipairs(value) do
-      list[i] = without(each, ours)
+local function refuse (field, message, ...)
+  errors.raise(3, { code = "config", field = field, message = ("%s: %s"):format(field, message:format(...)) })
+end
+
+local function items (field, value, ours)
+  local count, list = values.length(value), json.array {}
+  if not count then
+    refuse(field, "list expected, got key '%s'", loose.stray(value))
+  end
+  for i = 1, count do
+    if type(value[i]) ~= "table" then
+      refuse(("%s[%d]"):format(field, i), "table expected, got %s", type(value[i]))
     end
-    return list
+    list[i] = without(value[i], ours)
+  end
+  return list
+end
+
+local function section (name, value)
+  local ours, field, is_list = own_fields[name], "config." .. name, sections_of_file[name]
+  if records[name].file and type(value) == "string" then
+    return value
+  elseif type(value) ~= "table" then
+    refuse(field, "%s, got %s", is_list and "list expected" or values.expected(records[name]), type(value))
+  elseif is_list then
+    return items(field, value, ours)
   end
   return not lacks(name, value) and completed(name, without(value, ours)) or nil
 end
@@ -181,7 +200,7 @@ end
 --- Write a configuration as Firecracker's file.
 -- What is not Firecracker's is left out: `id`, `vmm`, `console`, `mmds` (the metadata itself) and the like, and `serial`, for which
 -- its file has no place; and a section that lacks what Firecracker requires and the start would find, as `metrics = {}`. Where
--- `machine_config` is given in part the rest is as `fc.new` would have it.
+-- `machine_config` is given in part the rest is as `fc.new` would have it. What no file can be made of raises, by the field's path.
 -- @tparam table config as for `fc.new`, or `vm.config`
 -- @tparam[opt] string path where it is written; absent: the text is returned
 -- @treturn[1] string|boolean the JSON, keys sorted; true when there is a path
@@ -196,13 +215,17 @@ function file.dump (config, path)
   local sections = { drives = json.array {} }   -- the one section, beside boot-source, that must be there
   for key, value in pairs(config) do
     local name = type(key) == "string" and key:gsub("-", "_") or key
-    if sections_of_file[name] ~= nil then
+    if type(key) ~= "string" then
+      errors.raise(2, { code = "usage", message = ("config.dump: names of sections expected, got key %s"):format(errors.shown(key)) })
+    elseif name ~= key and config[name] ~= nil then
+      refuse("config." .. name, "given twice, with '-' and with '_'")
+    elseif sections_of_file[name] ~= nil then
       sections[name:gsub("_", "-")] = section(name, value)
     elseif not own_sections[name] then
       sections[key] = value
     end
   end
-  local text = json.encode(sections)
+  local text = payload.encode(sections, nil, "config.dump")
   if not path then
     return text
   end
