@@ -67,6 +67,10 @@ describe("kernel arguments", function ()
     raises("kernel_args: set: a: string, integer or true expected, got table", args.set, args, "a", {})
     raises("kernel_args: set: a: string, integer or true expected, got boolean", args.set, args, "a", false)
     raises("kernel_args: add: b: a value without '\"' and NUL expected", args.add, args, "b", 'x"')
+    for _, value in ipairs { false, 1.0, {} } do
+      raises("kernel_args: remove: a: string, integer or true expected, got " .. type(value), args.remove, args, "a", value)
+    end
     assert.equal("a", tostring(args))
+    assert.equal("", tostring(args:remove("a", true)))
   end)
 end)

@@ -140,7 +140,11 @@ end
 -- @treturn table args; that there was none is no error
 function methods:remove (name, value)
   local key = check_name("remove", name)
-  value = math.type(value) == "integer" and tostring(value) or value
+  if math.type(value) == "integer" then
+    value = tostring(value)
+  elseif value ~= nil and value ~= true and type(value) ~= "string" then
+    refuse("remove", "%s: string, integer or true expected, got %s", name, type(value))
+  end
   for i = #self, 1, -1 do
     if same(self[i].name) == key and (value == nil or self[i].value == value) then
       table.remove(self, i)
