@@ -35,6 +35,14 @@ describe("a rate limiter", function ()
       { ops = { size = 1, refill_time = 1, refill_seconds = 1 } })
     raises("rate_limiter.ops.refill_seconds", "at least 0.001 expected, or 0 for no limit, got 0.0001",
       { ops = { size = 1, refill_seconds = 0.0001 } })
+    raises("rate_limiter.bandwidth", "table expected, got boolean", { bandwidth = false })
+    for _, seconds in ipairs { 10000000000000000, 1e300, 18446744074 } do
+      raises("rate_limiter.ops.refill_seconds", ("0 to 18446744073 expected, got %s"):format(seconds),
+        { ops = { size = 1, refill_seconds = seconds } })
+    end
+    assert.equal(18446744073000, rate_limiter.new { ops = { size = 1, refill_seconds = 18446744073 } }.ops.refill_time)
+    raises("rate_limiter.ops.refill_time", "0 to 18446744073709 expected, got 18446744073710",
+      { ops = { size = 1, refill_time = 18446744073710 } })
     raises("rate_limiter.ops.refill_seconds", "finite number expected, got inf", { ops = { size = 1, refill_seconds = 1 / 0 } })
   end)
 end)

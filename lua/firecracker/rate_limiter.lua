@@ -2,13 +2,20 @@
 -- @module firecracker.rate_limiter
 
 local errors = require "firecracker.errors"
+local models = require "firecracker.api.models"
 local text = require "firecracker.text"
 local values = require "firecracker.config.values"
 
 local rate_limiter = {}
 
+local longest
+for _, field in ipairs(models.TokenBucket.fields) do
+  longest = field.name == "refill_time" and field.max or longest
+end
+
 local TOKENS <const> = { type = "integer", min = 0 }
-local SECONDS <const> = { type = "number", min = 0 }
+local MILLISECONDS <const> = { type = "integer", min = 0, max = longest }
+local SECONDS <const> = { type = "number", min = 0, max = longest // 1000 }
 local BUCKETS <const> = { "bandwidth", "ops" }
 local FIELDS <const> = { "size", "refill_time", "refill_seconds", "one_time_burst" }
 
@@ -53,7 +60,7 @@ local function bucket (path, given)
   return {
     size = plain(path .. ".size", given.size, TOKENS),
     refill_time = given.refill_seconds ~= nil and milliseconds(path .. ".refill_seconds", given.refill_seconds)
-      or plain(path .. ".refill_time", given.refill_time, TOKENS),
+      or plain(path .. ".refill_time", given.refill_time, MILLISECONDS),
     one_time_burst = given.one_time_burst ~= nil and plain(path .. ".one_time_burst", given.one_time_burst, TOKENS) or nil,
   }
 end
@@ -68,7 +75,7 @@ function rate_limiter.new (buckets)
   check_keys("rate_limiter", buckets, BUCKETS)
   local result = {}
   for _, name in ipairs(BUCKETS) do
-    result[name] = buckets[name] and bucket("rate_limiter." .. name, buckets[name])
+    result[name] = buckets[name] ~= nil and bucket("rate_limiter." .. name, buckets[name]) or nil
   end
   return result
 end
