@@ -28,6 +28,20 @@ describe("fclua api", function ()
     assert.matches("cpu_template[^\n]*deprecated since 1.5: use cpu_config", out)
   end)
 
+  it("tells of a request that takes any of its fields neither what is required nor what is taken instead", function ()
+    local out = run "patch /machine-config --describe"
+    assert.matches("\n  vcpu_count +integer: virtual CPUs %(1 to 32%)\n", out)
+    assert.matches("\n  smt +boolean: [^\n]*%(x86%)\n", out)
+    assert.not_matches("absent", out)
+  end)
+
+  it("tells what an identifier holds, and which releases lack a field again", function ()
+    assert.matches("\n  drive_id +string: [^\n]*%(required; letters, digits and '_'; at most %d+ bytes%)\n",
+      (run "put /drives/a --describe"))
+    assert.matches("\n  clock_realtime +boolean: [^\n]*; since 1.14.4; not in 1.15.0, again in 1.15.1%)\n",
+      (run "put /snapshot/load --describe"))
+  end)
+
   it("prints the reference page, which has every field", function ()
     local out, status = run "--markdown"
     assert.equal(0, status)

@@ -68,6 +68,15 @@ local function shown (value)
   return type(value) == "string" and ("'%s'"):format(value) or tostring(value)
 end
 
+local function sorted_keys (t)
+  local keys = {}
+  for key in pairs(t) do
+    keys[#keys + 1] = key
+  end
+  table.sort(keys)
+  return keys
+end
+
 --- Name a field's type.
 -- @tparam table field
 -- @treturn string
@@ -78,14 +87,18 @@ end
 
 --- Say what a field may hold, and since when.
 -- @tparam table field
+-- @tparam[opt] boolean partial where any of the fields will do: what is left out stays as it is
 -- @treturn {string,...} phrases
-function describe.facts (field)
+function describe.facts (field, partial)
   local facts = {}
   local function add (format, ...)
     facts[#facts + 1] = format:format(...)
   end
-  if field.required then
+  if field.required and not partial then
     add "required"
+  end
+  if field.pattern then
+    add("%s", (field.expected:gsub(" expected$", "")))
   end
   if field.enum then
     local values = {}
@@ -104,7 +117,7 @@ function describe.facts (field)
   if field.max_bytes then
     add("at most %d bytes", field.max_bytes)
   end
-  if field.absent ~= nil then
+  if field.absent ~= nil and not partial then
     add("absent: %s", shown(field.absent))
   end
   if field.arch then
@@ -112,6 +125,9 @@ function describe.facts (field)
   end
   if field.since then
     add("since %s", field.since)
+  end
+  for _, release in ipairs(sorted_keys(field.unless or {})) do
+    add("not in %s, again in %s", release, field.unless[release])
   end
   if field.removed then
     add("until %s", field.removed)
@@ -131,9 +147,9 @@ function describe.line (operation)
     operation.since and (" (since %s)"):format(operation.since) or "")
 end
 
-local function fields_of (lines, model, indent, seen)
+local function fields_of (lines, model, indent, seen, partial)
   for _, field in ipairs(models[model].fields) do
-    local facts = describe.facts(field)
+    local facts = describe.facts(field, partial)
     lines[#lines + 1] = ("%s%-26s %s: %s%s"):format(indent, field.name, describe.type(field), field.doc,
       #facts > 0 and (" (%s)"):format(table.concat(facts, "; ")) or "")
     local below = field.model or field.item and field.item.model
@@ -159,7 +175,7 @@ function describe.operation (operation)
       lines[#lines + 1] = ("%s: %s%s"):format(what, model == "json" and "any JSON" or model,
         what == "body" and (operation.optional and ", may be left out" or operation.partial and ", any of its fields") or "")
       if models[model] then
-        fields_of(lines, model, "  ", {})
+        fields_of(lines, model, "  ", {}, operation.partial)
       end
     end
   end
@@ -194,12 +210,7 @@ function describe.reference ()
     lines[#lines + 1] = ("| %s `%s` | `%s` | %s | %s | %s | %s | %s |"):format(operation.method, operation.path, operation.name,
       link(operation.body), link(operation.reply), describe.phase(operation), operation.since or "1.0", operation.doc)
   end
-  local names = {}
-  for name in pairs(models) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, name in ipairs(sorted_keys(models)) do
     reference_of_model(lines, name)
   end
   lines[#lines + 1] = "\n## Otherwise than the swagger\n"
