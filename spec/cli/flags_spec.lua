@@ -87,6 +87,8 @@ describe("a flag", function ()
     { { "--memory", "1.5" }, "--memory: integer expected, got '1.5'" },
     { { "--vsock-device", "path" }, "--vsock-device: PATH:CID expected, got 'path'" },
     { { "--vsock-device", "x:99999999999999999999" }, "--vsock-device: PATH:CID expected, got 'x:99999999999999999999'" },
+    { { "--metadata", "null" }, "--metadata: a JSON object or list expected, got 'null'" },
+    { { "--metadata", "5" }, "--metadata: a JSON object or list expected, got '5'" },
     { { "--root-partition", "u" }, "--root-partition: needs --root-drive" },
     { { "--firecracker-log", "/nowhere/l", "--vmm-log-fifo", "f" },
       "--firecracker-log: /nowhere/l: No such file or directory" },

@@ -79,6 +79,8 @@ local FLAGS <const> = {
       local data, err = require("firecracker.core").json.decode(text)
       if data == nil then
         return nil, err.message
+      elseif type(data) ~= "table" then
+        return nil, ("a JSON object or list expected, got '%s'"):format(text)
       end
       config.mmds = data
       for _, interface in ipairs(config.network_interfaces or {}) do
