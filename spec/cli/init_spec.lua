@@ -25,15 +25,23 @@ describe("fclua", function ()
     assert.matches("%-%-jailer PATH", out)
   end)
 
+  it("takes what follows -- for no option, where no flow's script gets it", function ()
+    assert.same({ fclua "init -" }, { fclua "init -- -" })
+    assert.matches("PUT /mmds: cannot connect to /nowhere: ", (fclua "api -s /nowhere -- PUT /mmds -5"))
+  end)
+
   for _, case in ipairs {
     { "", "a command is required", "fclua --help" },
     { "rnu", "unknown command 'rnu' (did you mean 'run'?)", "fclua --help" },
     { "run --kernle x", "unknown option '--kernle' (did you mean '--kernel'?)", "fclua run --help" },
     { "run --kernel", "option '--kernel' requires an argument", "fclua run --help" },
     { "run --kernel a --kernel b", "option '--kernel' must be used at most 1 time", "fclua run --help" },
-    { "run a b", "too many arguments", "fclua run --help" },
+    { "run a b", "too many arguments: 'b'", "fclua run --help" },
+    { "run a --ncpus 2 b c -- d", "too many arguments: 'b'", "fclua run --help" },
+    { "api GET / -- --x y", "too many arguments: 'y'", "fclua api --help" },
     { "check --kernel x", "unknown option '--kernel'", "fclua check --help" },
-    { "init -- x", "init takes no arguments after '--'", "fclua init --help" },
+    { "init -- -x -y", "too many arguments: '-y'", "fclua init --help" },
+    { "guest -- build ''", "a directory expected, got an empty string", "fclua guest --help" },
     { "guest build ''", "a directory expected, got an empty string", "fclua guest --help" },
   } do
     it(("refuses 'fclua %s'"):format(case[1]), function ()

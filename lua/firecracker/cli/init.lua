@@ -51,26 +51,29 @@ local function parser ()
     command:usage("Usage: fclua " .. each.name .. " " .. each.usage)
     add_help(command)
     each.define(command)
+    command:argument "surplus":args "*":hidden(true)   -- argparse would not name it
   end
   return top
 end
 
--- What follows the first `--` belongs to the flow's script.
+-- What follows the first `--` belongs to the flow's script, where there is one; else argparse takes it for no option.
 local function split (words)
   for i, word in ipairs(words) do
     if word == "--" then
       return table.move(words, 1, i - 1, 1, {}), table.move(words, i + 1, #words, 1, {})
     end
   end
-  return table.move(words, 1, #words, 1, {})
+  return words, {}
 end
 
 -- argparse takes a word that begins with "-" for an option. A number is none: it goes to the long option before it.
 local function join_numbers (words)
   local joined = {}
-  for _, word in ipairs(words) do
+  for i, word in ipairs(words) do
     local last = joined[#joined]
-    if word:find "^%-%.?%d" and last and last:find "^%-%-[^=]+$" then
+    if word == "--" then
+      return table.move(words, i, #words, #joined + 1, joined)
+    elseif word:find "^%-%.?%d" and last and last:find "^%-%-[^=]+$" then
       joined[#joined] = last .. "=" .. word
     else
       joined[#joined + 1] = word
@@ -111,15 +114,16 @@ return function (words)
   if words[1] == "--version" then
     return show_version()
   end
-  local own, arguments = split(words)
+  local named, own, arguments = find(words[1]), words, {}
+  if named and named.arguments then
+    own, arguments = split(words)
+  end
   local ok, options = parser():pparse(join_numbers(own))
   if not ok then
-    return refuse(options, find(own[1]))
+    return refuse(options, named)
+  elseif options.surplus[1] then
+    return refuse(("too many arguments: '%s'"):format(options.surplus[1]), named)
   end
-  local command = find(options.command)
-  if arguments and not command.arguments then
-    return refuse(command.name .. " takes no arguments after '--'", command)
-  end
-  options.arguments = arguments or {}
-  return call(command, options)
+  options.arguments = arguments
+  return call(find(options.command), options)
 end
