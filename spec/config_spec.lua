@@ -434,6 +434,25 @@ describe("config.check refuses", function ()
     end)
   end
 
+  for arch, others in pairs {
+    arm = { { smt = true }, { cpu_template = "C3" }, { cpu_template = "T2" }, { cpu_template = "T2S" }, { cpu_template = "T2CL" },
+      { cpu_template = "T2A" } },
+    x86 = { { cpu_template = "V1N1" } },
+  } do
+    it("for a processor that has it not: " .. arch, function ()
+      local host = require "firecracker.host"
+      local real = host.arch
+      finally(function () host.arch = real end)
+      host.arch = function () return arch end
+      for _, machine_config in ipairs(others) do
+        local field, value = next(machine_config)
+        assert.equal(("config.machine_config.%s: for %s processors alone, got '%s'"):format(field, arch == "arm" and "x86" or "arm", value),
+          (refusal { machine_config = machine_config }))
+      end
+      assert.is_table(config.check { boot_source = { kernel_image_path = "/k" }, machine_config = { smt = false, cpu_template = "None" } })
+    end)
+  end
+
   it("at the caller's line, or its caller's", function ()
     local function line_here () return "config_spec.lua:" .. debug.getinfo(2, "l").currentline .. "$" end
     local first, second

@@ -7,7 +7,8 @@
 -- - `model`: of a table; its fields stand in `fields` then
 -- - `required`; `absent`: what the VMM takes where it is left out; `nullable`: null is taken for that
 -- - `width` of the VMM's integer ("u8" … "u64", "usize"); `min`, `max` what is accepted
--- - `enum`, with `ignore_case`; `pattern` in words in `expected`; `max_bytes`; `arch` it is for
+-- - `enum`, with `ignore_case`; `pattern` in words in `expected`; `max_bytes`; `arch` it is for, `enum_arch`: the same for
+--   single values
 -- - `since`, `unless` (releases after it that lack it, each with the one that has it again), `removed`; `enum_since`: the
 --   same for single values
 -- - `deprecated`: `{ since, use }`, with `value` where one value is meant
