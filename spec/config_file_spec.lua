@@ -94,6 +94,20 @@ describe("Firecracker's configuration file", function ()
     end
   end)
 
+  it("has Firecracker's names for what fc.new takes with '-'", function ()
+    local function given (mark)
+      local function key (name) return (name:gsub("_", mark)) end
+      local limiter = { ops = { size = 1, [key "refill_time"] = 5 } }
+      return {
+        [key "boot_source"] = { [key "kernel_image_path"] = "/k" }, [key "machine_config"] = { [key "vcpu_count"] = 4 },
+        drives = { { [key "drive_id"] = "a", [key "path_on_host"] = "/a", [key "is_root_device"] = true, [key "rate_limiter"] = limiter } },
+        metrics = { [key "metrics_path"] = "/m" },
+      }
+    end
+    assert.equal(file.dump(given "_"), file.dump(given "-"))
+    assert.same(config.check(given "_"), config.check(given "-"))
+  end)
+
   it("raises for what would be lost in it, or has no place in JSON, by the field's path", function ()
     local drive = { drive_id = "a", path_on_host = "/a", is_root_device = true }
     for message, given in pairs {
@@ -106,6 +120,9 @@ describe("Firecracker's configuration file", function ()
       ["config.cpu_config: table or path expected, got number"] = { ["cpu-config"] = 5 },
       ["config.boot_source: given twice, with '-' and with '_'"] =
         { boot_source = { kernel_image_path = "/k" }, ["boot-source"] = { kernel_image_path = "/l" } },
+      ["config.drives[1].drive_id: given twice, with '-' and with '_'"] = { drives = { { drive_id = "a", ["drive-id"] = "b" } } },
+      ["config.entropy.rate_limiter.ops.refill_time: given twice, with '-' and with '_'"] =
+        { entropy = { rate_limiter = { ops = { refill_time = 1, ["refill-time"] = 2 } } } },
       ["config.dump: json: value.drives[1].path_on_host: a function cannot be sent"] =
         { drives = { { drive_id = "a", path_on_host = print } } },
       ["config.dump: names of sections expected, got key 1"] = { {} },

@@ -109,16 +109,42 @@ local function refuse (field, message, ...)
   errors.raise(3, { code = "config", field = field, message = ("%s: %s"):format(field, message:format(...)) })
 end
 
-local function items (field, value, ours)
+local TWICE <const> = "given twice, with '-' and with '_'"
+
+-- Keys with "-" for "_" as Firecracker writes them, for `fc.new` takes both.
+local function renamed (path, value, record)
+  if type(value) ~= "table" or not (record.item or record.fields) then
+    return value
+  end
+  local known, result = {}, setmetatable({}, getmetatable(value))
+  for _, field in ipairs(record.fields or {}) do
+    known[field.name] = field
+  end
+  for key, each in pairs(value) do
+    local name = type(key) == "string" and key:gsub("-", "_") or key
+    local field = record.item or known[name]
+    if not field then
+      result[key] = each
+    elseif name ~= key and value[name] ~= nil then
+      refuse(("%s.%s"):format(path, name), TWICE)
+    else
+      result[name] = renamed(record.item and ("%s[%s]"):format(path, key) or ("%s.%s"):format(path, name), each, field)
+    end
+  end
+  return result
+end
+
+local function items (field, value, ours, record)
   local count, list = values.length(value), json.array {}
   if not count then
     refuse(field, "list expected, got key '%s'", loose.stray(value))
   end
   for i = 1, count do
+    local path = ("%s[%d]"):format(field, i)
     if type(value[i]) ~= "table" then
-      refuse(("%s[%d]"):format(field, i), "table expected, got %s", type(value[i]))
+      refuse(path, "table expected, got %s", type(value[i]))
     end
-    list[i] = without(value[i], ours)
+    list[i] = without(renamed(path, value[i], record), ours)
   end
   return list
 end
@@ -130,8 +156,9 @@ local function section (name, value)
   elseif type(value) ~= "table" then
     refuse(field, "%s, got %s", is_list and "list expected" or values.expected(records[name]), type(value))
   elseif is_list then
-    return items(field, value, ours)
+    return items(field, value, ours, records[name])
   end
+  value = renamed(field, value, records[name])
   return not lacks(name, value) and completed(name, without(value, ours)) or nil
 end
 
@@ -218,7 +245,7 @@ function file.dump (config, path)
     if type(key) ~= "string" then
       errors.raise(2, { code = "usage", message = ("config.dump: names of sections expected, got key %s"):format(errors.shown(key)) })
     elseif name ~= key and config[name] ~= nil then
-      refuse("config." .. name, "given twice, with '-' and with '_'")
+      refuse("config." .. name, TWICE)
     elseif sections_of_file[name] ~= nil then
       sections[name:gsub("_", "-")] = section(name, value)
     elseif not own_sections[name] then
