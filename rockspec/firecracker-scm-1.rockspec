@@ -93,6 +93,7 @@ build = {
     ["firecracker.jail"] = "lua/firecracker/jail.lua",
     ["firecracker.kernel_args"] = "lua/firecracker/kernel_args.lua",
     ["firecracker.launch"] = "lua/firecracker/launch/init.lua",
+    ["firecracker.launch.answer"] = "lua/firecracker/launch/answer.lua",
     ["firecracker.launch.by_file"] = "lua/firecracker/launch/by_file.lua",
     ["firecracker.launch.cgroups"] = "lua/firecracker/launch/cgroups.lua",
     ["firecracker.launch.command"] = "lua/firecracker/launch/command.lua",

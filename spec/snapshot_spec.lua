@@ -81,7 +81,7 @@ describe("a manifest", function ()
       local state = described.state
       described.state = large
       pretend(dir, described)
-      assert.equal("timeout", refused("DIR/large: hashing did not end in time", { hashes = true, timeout = 0.01 }).code)
+      assert.equal("timeout", refused("DIR/large: sha256sum does not end in time", { hashes = true, timeout = 0.01 }).code)
       described.state = state
       pretend(dir, described)
       bed.write(dir .. "/memory", ("n"):rep(8192))

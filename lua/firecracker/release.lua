@@ -22,38 +22,6 @@ function release.number (text)
   return major and (tonumber(major) * 1000 + tonumber(minor)) * 1000 + (tonumber(patch) or 0)
 end
 
--- Run it, and give what it wrote until it ended.
-local function ask (path, deadline)
-  local master, slave = files.open_pty()
-  if not master then
-    return nil, slave
-  end
-  local null <close> = assert(files.open("/dev/null", "r+"))
-  local stream <close> = assert(core.stream.open(master))
-  local process, err = core.process.spawn {
-    path = path, argv = { path, "--version" }, environment = {}, cwd = "/", stdio = { null, slave, null },
-    kill_when_dropped = true,
-  }
-  slave:close()
-  if not process then
-    return nil, errors.context(err, "cannot learn the release of " .. path)
-  end
-  local _ <close> = process
-  local parts = {}
-  while true do
-    local bytes = stream:read()
-    if bytes then
-      parts[#parts + 1] = bytes
-    elseif bytes == nil then
-      while not process:poll() and loop.park(deadline, process:key()) do end   -- it leaves no zombie behind
-      return table.concat(parts)
-    elseif not loop.park(deadline, stream:key()) then
-      process:signal "KILL"
-      return nil, errors.new { code = "timeout", path = path, message = path .. " --version does not end" }
-    end
-  end
-end
-
 local known = {}   -- identity -> release; while it is being asked, a table to wait for
 
 --- Learn the release of a Firecracker binary: from `--version`, once for each device, inode, time and size.
@@ -71,7 +39,7 @@ function release.of_binary (path, timeout)
   local identity = ("%d:%d:%.9f:%d"):format(look.device, look.inode, look.mtime, look.size)
   while type(known[identity]) == "table" do
     if not loop.park(deadline, known[identity]) then
-      return nil, errors.new { code = "timeout", path = path, message = path .. " --version does not end" }
+      return nil, errors.new { code = "timeout", path = path, message = path .. " --version does not end in time" }
     end
   end
   if known[identity] then
@@ -86,9 +54,9 @@ function release.of_binary (path, timeout)
     loop.fire(asked)
   end })
   local text
-  text, err = ask(path, deadline)
+  text, err = require "firecracker.launch.answer"({ path, "--version" }, {}, nil, deadline)
   if not text then
-    return nil, err
+    return nil, errors.context(err, "cannot learn the release of " .. path)
   end
   local found = (text:match "^Firecracker v(.*)" or text:match "^Jailer v(.*)" or ""):match "^%d+%.%d+%.%d+%S*"
   if not found then

@@ -1,9 +1,12 @@
+local bed = require "spec.support.bed"
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local fc = require "firecracker"
 local gate = require "firecracker.api.gate"
 local release = require "firecracker.release"
 local sh = require "spec.support.sh"
+
+local files = core.files
 
 local named = {}
 for _, operation in ipairs(require "firecracker.api.operations") do
@@ -127,6 +130,33 @@ describe("a release", function ()
       assert.equal("timeout", err.code)
       assert.is_true(core.now() - began < 5)
       assert.is_true(errors.is(err))
+    end)
+  end)
+
+  it("is asked for by a program that is gone when the question is given up", function ()
+    sh.tmpdir(function (dir)
+      local path = binary(dir, ("echo $$ >%s/pid; exec sleep 60"):format(dir))
+      local function asked_pid ()
+        local file <close> = io.open(dir .. "/pid")
+        return file and file:read "n"
+      end
+      local function gone (how)
+        local pid = asked_pid()
+        assert.is_nil(files.look("/proc/" .. pid), how)
+        assert(files.unlink(dir .. "/pid"))
+      end
+      fc.run(function ()
+        local task = fc.spawn(release.of_binary, path)
+        bed.eventually(asked_pid, "the program")
+        task:cancel()
+        assert.equal("cancelled", select(2, task:wait()).code)
+      end)
+      gone "cancelled"
+      bed.patiently(function (seconds)
+        assert.equal("timeout", select(2, release.of_binary(path, seconds)).code)
+        return asked_pid()
+      end)
+      gone "late"
     end)
   end)
 end)

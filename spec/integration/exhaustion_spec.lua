@@ -64,6 +64,25 @@ describe("#kvm a process without descriptors", function ()
     end)
   end
 
+  it("is told so where a program is to say something", function ()
+    local out = run("ulimit -n 64;", [[
+      local release, hash = require "firecracker.release", require "firecracker.snapshot.hash"
+      require "firecracker.launch.answer"
+      local binary = require("firecracker.launch.direct").find(config { vmm = {} })
+      for _, ask in ipairs { release.of_binary, hash } do
+        local n, answer, err = 0, nil, nil
+        repeat
+          local give_back <const> = hog(n)
+          answer, err = ask(binary)
+          give_back()
+          assert(answer or err.errno == "EMFILE", err)
+          n = n + 1
+        until answer or n > 40
+        print(answer and n > 3)
+      end]])
+    assert.equal("true\ntrue\n", out)
+  end)
+
   it("is told so where a FIFO is made, and keeps none", function ()
     local fifo = bed.scratch "log.fifo"
     local out = run("ulimit -n 64;", ([[
