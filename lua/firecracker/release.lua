@@ -26,7 +26,7 @@ local known = {}   -- identity -> release; while it is being asked, a table to w
 
 --- Learn the release of a Firecracker binary: from `--version`, once for each device, inode, time and size.
 -- @tparam string path
--- @tparam[opt] number timeout seconds
+-- @tparam[opt] number timeout seconds, ten at most
 -- @treturn[1] string "1.12.1"
 -- @return[2] nil
 -- @treturn[2] err code "spawn", "timeout", "system" or "release"
@@ -35,7 +35,7 @@ function release.of_binary (path, timeout)
   if not look then
     return nil, err
   end
-  local deadline = loop.deadline(timeout or PATIENCE)
+  local deadline = loop.deadline(math.min(timeout or PATIENCE, PATIENCE))
   local identity = ("%d:%d:%.9f:%d"):format(look.device, look.inode, look.mtime, look.size)
   while type(known[identity]) == "table" do
     if not loop.park(deadline, known[identity]) then

@@ -116,6 +116,31 @@ describe("a client of the API", function ()
       end)
     end)
 
+    it("for what its release lacks, also where that could not be learned before; within the request's own time", function ()
+      local asked, answers = {}, { { nil, "timeout" }, { "1.12.1" } }
+      local function told (timeout)
+        asked[#asked + 1] = timeout
+        local found, code = table.unpack(answers[#asked], 1, 2)
+        return found, code and errors.new { code = code, message = "no release" }
+      end
+      server({ { text = "HTTP/1.1 204 \r\n\r\n" } }, function (s)
+        local api = new(s.path, { release = told })
+        assert.is_true(api:put_serial({}, { timeout = 30 }))
+        for _ = 1, 2 do
+          local _, err = api:put_serial({}, { timeout = 20 })
+          assert.equal("PUT /serial needs Firecracker 1.14 (this is 1.12.1)", err and err.message)
+        end
+      end)
+      assert.same({ 30, 20 }, asked)
+      asked, answers = {}, { { nil, "release" } }
+      server({ { text = "HTTP/1.1 204 \r\n\r\n" }, { text = "HTTP/1.1 204 \r\n\r\n" } }, function (s)
+        local api = new(s.path, { release = told })
+        assert.is_true(api:put_serial {})
+        assert.is_true(api:put_serial {})
+      end)
+      assert.same({ 60 }, asked)
+    end)
+
     it("when there is no server", function ()
       local value, err = new "/no/such":request("GET", "/")
       assert.is_nil(value)

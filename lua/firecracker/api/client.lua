@@ -25,7 +25,8 @@ local metatable = { __name = "firecracker.api", __index = methods }
 -- @tparam string path of the API socket; may be longer than a socket address
 -- @tparam[opt] table options `timeout` (seconds for a request that gives none, default 60), `log` (function of an event),
 -- `trace` (true: with bodies),
--- `release` (function that gives the VMM's release; absent: the VMM is asked when it matters, once), `state` (function that
+-- `release` (function of a time limit in seconds that gives the VMM's release, or `nil, err`: it is called again, but where
+-- code is "release"; absent: the VMM is asked when it matters, once), `state` (function that
 -- gives the guest's state, "vmm", "running" or "paused"), `moved` (function, called with the state that a request brought
 -- about or tells), `who` (names the machine in errors),
 -- `gone` (function: `err` when the server's process is known to be dead, else nil), `hangs` (function, asked when a reply is
@@ -216,7 +217,11 @@ local function learn (self, options)
   if self.known_release == nil then
     local found
     if self.release then
-      found = self.release()
+      local err
+      found, err = self.release(options and options.timeout or self.timeout)
+      if not found and not (err and err.code == "release") then
+        return nil       -- the next time, perhaps
+      end
     else
       local reply, err = self:get_version(options)
       if not reply and err.code ~= "api" then

@@ -127,9 +127,12 @@ fcinit.start_vmm = handler.new("fcinit.StartVMM", function (vm)
     trace = vm.config.log_level == "trace",
     gone = function (patience) return vm:gone(patience) end,
     hangs = function () return vm:hangs() end,
-    release = function ()
-      local binary = launcher.find(vm.config)
-      return binary and release.of_binary(binary)
+    release = function (timeout)
+      local binary, missing = launcher.find(vm.config)
+      if not binary then
+        return nil, missing
+      end
+      return release.of_binary(binary, timeout)
     end,
     state = function () return vm.phase end,
     moved = function (state) vm.phase = state end,
