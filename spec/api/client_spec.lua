@@ -3,6 +3,7 @@ local closing = require "spec.support.closing"
 local core = require "firecracker.core"
 local driver = require "spec.support.reactor"
 local errors = require "firecracker.errors"
+local exchange = require "firecracker.api.exchange"
 local loop = require "firecracker.loop"
 local server = require "spec.support.server"
 local sh = require "spec.support.sh"
@@ -367,6 +368,22 @@ describe("a client of the API", function ()
         end)
         assert.equal(3, api:request("GET", "/"))
         assert.equal(2, s:count "^accept")
+      end)
+    end)
+
+    it("at rest before one that waited has taken what came free, gives it a new one", function ()
+      loop.run(function ()
+        local api, uses = new "/no/such", {}
+        for i = 1, 9 do
+          uses[i] = exchange.take(api, math.huge)
+        end
+        local task = loop.spawn(api.request, api, "GET", "/")
+        loop.sleep(0)
+        for _, use in ipairs(uses) do
+          local _ <close> = use
+        end
+        api:rest()
+        assert.equal("connect", select(2, task:wait()).code)
       end)
     end)
 

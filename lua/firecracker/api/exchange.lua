@@ -99,6 +99,7 @@ function exchange.take (self, deadline, body, method, path)
       if not loop.park(deadline, idle, first and first.key) or self.closed then
         return nil
       end
+      idle = self.idle   -- another one, if the client has rested meanwhile
     end
   end
   local last = #idle
