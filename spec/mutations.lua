@@ -128,7 +128,7 @@ return {
   { "a restore sees no machine that writes", "lua/firecracker/machine/paths.lua",
     "set[vm] = set, set, true", "set[vm] = set, set, nil", "spec/integration/snapshot_spec.lua" },
   { "a copy holds everybody up", "lua/firecracker/launch/staging.lua",
-    "local ok, err = loop.sleep(0)", "local ok, err = true, nil", "spec/integration/jail_staging_spec.lua" },
+    "    loop.sleep(0)\n", "", "spec/integration/jail_staging_spec.lua" },
   { "a tap of the name is taken over", "csrc/sys/tap.c", "IFF_NO_PI | IFF_TUN_EXCL", "IFF_NO_PI", "spec/core/netlink_spec.lua" },
   { "a tap that cannot be set up stays", "csrc/sys/tap.c",
     "  if ((c->up >= 0", "  ioctl(fd, TUNSETPERSIST, 1);\n  if ((c->up >= 0", "spec/core/netlink_spec.lua" },

@@ -274,20 +274,24 @@ describe("#kvm #root staging", function ()
     assert.equal("timeout", late.code)
   end)
 
+  -- Until the spec's end a copy's steps are those of a function.
+  local function copying (step)
+    local copy, closing = core.tree.copy, { __close = function () end }
+    finally(function () core.tree.copy = copy end)
+    function core.tree.copy ()
+      return setmetatable({ step = step }, closing)
+    end
+  end
+
   it("that fails takes back nothing that another task brought in meanwhile", function ()
     local path, copied, lent = jails.file "drive", jails.file "copied", false
     local vm <close> = assert(fc.boot(jails.config("idle", { staging_for = { copied = { "copy" } } })))
-    local copy = core.tree.copy
-    finally(function () core.tree.copy = copy end)
-    local closing = { __close = function () end }
-    function core.tree.copy ()
-      return setmetatable({ step = function ()
-        if lent then
-          return nil, errors.new { code = "system", errno = "EIO", message = "cannot read on" }
-        end
-        return false, 0, 1
-      end }, closing)
-    end
+    copying(function ()
+      if lent then
+        return nil, errors.new { code = "system", errno = "EIO", message = "cannot read on" }
+      end
+      return false, 0, 1
+    end)
     fc.run(function ()
       local failing = fc.spawn(vm.vmm_path, vm, copied)
       fc.sleep(0)
@@ -300,6 +304,24 @@ describe("#kvm #root staging", function ()
     assert.equal(jails.uid, files.look(path).uid)
     assert.is_nil(assert(vm:stop()).undo_errors)
     assert.equal(0, files.look(path).uid)
+  end)
+
+  it("of another file for a drive is given up in the verb's time", function ()
+    local vm <close> = assert(fc.boot(jails.config("idle", { staging_for = { ["drives/d"] = { "copy" } } }, drive(jails.file "first"))))
+    local second, began, last = jails.file "second", false, core.now() + 60
+    copying(function ()
+      began = true
+      if core.now() > last then
+        return nil, errors.new { code = "system", message = "nobody gave it up" }
+      end
+      return false, 0, 1
+    end)
+    bed.patiently(function (seconds)
+      local _, err = vm:update_drive("d", { path_on_host = second }, { timeout = seconds })
+      assert.equal("timeout", err.code)
+      return began
+    end)
+    assert.equal("/vm/drives/d", vm:full_config().drives[1].path_on_host)
   end)
 
   it("shares blocks on XFS", function ()

@@ -323,6 +323,15 @@ PATH=%s
       assert.equal("== first ADD\n== second ADD\n== first CHECK\n== second CHECK\n== second DEL\n== first DEL\n", bed.read(dir .. "/log"))
     end)
 
+    it("are asked for as long as the caller has time", function ()
+      recorder(dir, "first", MAKE .. "\nif [ $CNI_COMMAND = CHECK ]; then exec sleep 30; fi")
+      local vm <close> = assert(fc.boot(config(network(plugin "first"), { bin_path = dir })))
+      local ok, err = vm:check_network { timeout = 0.05 }
+      assert.is_nil(ok)
+      assert.equal("timeout", err.code)
+      stop(vm)
+    end)
+
     it("does the redirect itself where tc-redirect-tap is not installed, and leaves it to that where it is", function ()
       recorder(dir, "first", MAKE)
       local list = network(plugin "first", plugin "tc-redirect-tap")

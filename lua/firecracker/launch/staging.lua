@@ -86,9 +86,10 @@ local function fill (vm, copy, item)
       return done, at
     end
     vm:emit { event = "staging", level = "debug", path = item.path, way = "copy", done = at, size = size }
-    local ok, err = loop.sleep(0)
-    if not ok then
-      return nil, err
+    loop.sleep(0)
+    if core.now() >= loop.deadline() then
+      return nil, errors.new { code = "timeout", path = item.path,
+                               message = ("%s could not be copied into the jail in time"):format(item.path) }
     end
   end
 end

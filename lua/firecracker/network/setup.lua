@@ -8,7 +8,6 @@ local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local guest = require "firecracker.network.guest"
 local lease = require "firecracker.network.lease"
-local loop = require "firecracker.loop"
 local models = require "firecracker.api.models"
 local network = require "firecracker.network"
 local tap = require "firecracker.network.tap"
@@ -162,10 +161,10 @@ end
 -- @tparam table vm
 -- @treturn[1] boolean true
 -- @return[2] nil
--- @treturn[2] err code "cni"
+-- @treturn[2] err code "cni" or "timeout"
 function setup.check (vm)
   for _, attachment in ipairs(vm.attachments or {}) do
-    local ok, err = loop.under(core.now() + vm.config.timeouts.request, require "firecracker.network.cni".check, attachment)
+    local ok, err = require "firecracker.network.cni".check(attachment)
     if not ok then
       return nil, errors.context(err, ("network_interfaces[%d].cni"):format(attachment.i))
     end

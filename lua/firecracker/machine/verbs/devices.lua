@@ -2,6 +2,7 @@
 -- @module firecracker.machine.verbs.devices
 
 local asking = require "firecracker.machine.verbs.asking"
+local loop = require "firecracker.loop"
 local paths = require "firecracker.machine.paths"
 
 local body_of, call, check = asking.body, asking.call, asking.check
@@ -18,16 +19,7 @@ local function drive_of (self, id, options)
   return seen and {}, err
 end
 
---- Change a drive of a guest that runs, or have the guest look at it again.
--- @function vm:update_drive
--- @tparam string id
--- @tparam[opt] table changes `path_on_host` (another file), `rate_limiter` (a bucket that is given is replaced whole). Absent:
--- rescan; the file's size is read anew and the guest told
--- @tparam[opt] table options
--- @treturn[1] boolean true
--- @return[2] nil
--- @treturn[2] err
-function methods:update_drive (id, changes, options)
+local function update_drive (self, id, changes, options)
   local body, err = body_of(self, "update_drive", changes or {}, { drive_id = id })
   local drive
   if body and (not changes or self.config.jailer and body.path_on_host) then
@@ -45,6 +37,29 @@ function methods:update_drive (id, changes, options)
   return call(self, "update a drive of", "patch_drive", id, body, options)
 end
 
+--- Change a drive of a guest that runs, or have the guest look at it again.
+-- @function vm:update_drive
+-- @tparam string id
+-- @tparam[opt] table changes `path_on_host` (another file), `rate_limiter` (a bucket that is given is replaced whole). Absent:
+-- rescan; the file's size is read anew and the guest told
+-- @tparam[opt] table options
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function methods:update_drive (id, changes, options)
+  return loop.under(loop.limit("update_drive", options), update_drive, self, id, changes, options)
+end
+
+local function add (self, verb, section, item, options)
+  local body, err = body_of(self, verb, item, nil, section)
+  if not body then
+    return nil, err
+  elseif section == "drives" then
+    return call(self, "add a drive to", "put_drive", body.drive_id, body, options)
+  end
+  return call(self, "add pmem to", "put_pmem", body.id, body, options)
+end
+
 --- Add a drive, before the start or, from release 1.16 with `--enable-pci`, to a guest that runs.
 -- @function vm:add_drive
 -- @tparam table drive as in `config.drives`
@@ -53,11 +68,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:add_drive (drive, options)
-  local body, err = body_of(self, "add_drive", drive, nil, "drives")
-  if not body then
-    return nil, err
-  end
-  return call(self, "add a drive to", "put_drive", body.drive_id, body, options)
+  return loop.under(loop.limit("add_drive", options), add, self, "add_drive", "drives", drive, options)
 end
 
 --- Take a drive from a guest that runs and has let go of it (release 1.16).
@@ -79,11 +90,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:add_pmem (pmem, options)
-  local body, err = body_of(self, "add_pmem", pmem, nil, "pmem")
-  if not body then
-    return nil, err
-  end
-  return call(self, "add pmem to", "put_pmem", body.id, body, options)
+  return loop.under(loop.limit("add_pmem", options), add, self, "add_pmem", "pmem", pmem, options)
 end
 
 --- Change a persistent memory device's limits (release 1.16).
@@ -144,11 +151,13 @@ end
 
 --- Ask the CNI plugins of the machine's interfaces whether their networks are as they made them.
 -- @function vm:check_network
+-- @tparam[opt] table options `timeout` in seconds (default `timeouts.request`)
 -- @treturn[1] boolean true, also where there are none
 -- @return[2] nil
--- @treturn[2] err code "cni"
-function methods:check_network ()
-  return require "firecracker.network.setup".check(self)
+-- @treturn[2] err code "cni" or "timeout"
+function methods:check_network (options)
+  local deadline = loop.limit("check_network", options, self.config.timeouts.request)
+  return loop.under(deadline, require "firecracker.network.setup".check, self)
 end
 
 --- Take a network interface from a guest that runs and has let go of it (release 1.16).
