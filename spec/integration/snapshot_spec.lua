@@ -566,6 +566,40 @@ describe("#kvm a snapshot", function ()
     assert.same({ 0, "" }, { files.look(copy).uid, (sh("find " .. dir .. "/jails -mindepth 1")) })
   end)
 
+  it("of somebody else's brings nothing into a jail that the configuration does not name #root", function ()
+    local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
+    assert(files.mkdir(jailer.chroot_base_dir))
+    sh("chmod 755 " .. dir)
+    local data, secret = bed.write(dir .. "/data", ("\0"):rep(1 << 20)), bed.write(dir .. "/secret", ("\0"):rep(1 << 20))
+    local vm = count {
+      jailer = jailer, vsock = { guest_cid = 3, uds_path = dir .. "/vsock" },
+      drives = { { drive_id = "data", path_on_host = data, is_root_device = false } },
+    }
+    local described = assert(vm:snapshot(taking("one", { pause = true })))
+    vm:close()
+    described.host.drives.data, described.host.vsock = secret, dir .. "/planted"
+    bed.write(dir .. "/one.json", require "firecracker.snapshot.manifest".encode(described, dir .. "/one.json"))
+    local memory = { backend_type = "File", backend_path = dir .. "/one.memory" }
+    local drives = { { drive_id = "data", path_on_host = data, is_root_device = false } }
+    for _, theirs in ipairs { "chown 1000", "chown 0 %s; chmod 620" } do
+      sh((theirs .. " %s"):format(dir .. "/one.json", dir .. "/one.json"))
+      local refused, err = restore({ snapshot_path = dir .. "/one" }, { jailer = jailer, drives = drives })
+      assert.is_nil(refused)
+      assert.equal("snapshot.mem_backend", err.field)
+      refused, err = restore({ snapshot_path = dir .. "/one", mem_backend = memory }, { jailer = jailer })
+      assert.is_nil(refused)
+      assert.equal(("validate.LoadSnapshotCfg: config.drives: path_on_host of 'data' must be named here: %s/one.json is not ours " ..
+        "alone to write to"):format(dir), err.message)
+      local again <close>, text = restore({ snapshot_path = dir .. "/one", mem_backend = memory }, { jailer = jailer, drives = drives })
+      assert(again, text)
+      counts(text, 2)
+      assert.same({ 0, 1000 }, { files.look(secret).uid, files.look(data).uid })
+      assert.is_true(files.listens(again.vsock_path))
+      assert.is_nil(files.look(dir .. "/planted"))
+      again:close()
+    end
+  end)
+
   it("of a guest restored in a jail goes to one as well: its vsock is where the first had it #root", function ()
     local jailer = { uid = 1000, gid = 1000, chroot_base_dir = dir .. "/jails" }
     assert(files.mkdir(jailer.chroot_base_dir))

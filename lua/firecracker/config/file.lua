@@ -164,11 +164,12 @@ end
 
 --- Read a JSON file that holds an object.
 -- @tparam string path
+-- @tparam[opt=path] string opened where it is read
 -- @treturn[1] table members that are null are left out
 -- @return[2] nil
 -- @treturn[2] err code "system" (with `path`) or "json"
-function file.read (path)
-  local stream <close>, problem = io.open(path, "rb")
+function file.read (path, opened)
+  local stream <close>, problem = io.open(opened or path, "rb")
   if not stream then
     return system_error(path, problem)
   end

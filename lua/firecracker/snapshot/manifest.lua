@@ -8,8 +8,10 @@ local core = require "firecracker.core"
 local errors = require "firecracker.errors"
 local release = require "firecracker.release"
 
-local files = core.files
+local files, tree = core.files, core.tree
 local manifest = {}
+
+local ours = setmetatable({}, { __mode = "k" })   -- those that nobody else can have written
 
 local FORMAT <const> = 1
 local SUFFIX <const> = ".json"
@@ -148,8 +150,13 @@ function manifest.read (path)
   elseif look.type ~= "file" or look.size > 1 << 20 then
     return refuse(path, "no manifest: a %s of %d bytes", look.type, look.size)
   end
+  local file <close>, problem = tree.name(path)
+  if not file then
+    return nil, problem
+  end
   local read
-  read, err = config_file.read(path)
+  read, err = config_file.read(path, "/proc/self/fd/" .. file:number())
+  look = tree.look(file)
   if not read then
     return nil, err
   elseif read.format ~= FORMAT then
@@ -179,7 +186,15 @@ function manifest.read (path)
     end
     part.path = resolve(directory, part.path)
   end
+  ours[read] = look and look.uid == files.euid() and look.mode & 18 == 0 or nil   -- 022
   return setmetatable(read, metatable)
+end
+
+--- Whether a manifest that was read is ours, and nobody else can have written to it.
+-- @tparam table self
+-- @treturn boolean
+function manifest.is_ours (self)
+  return ours[self] == true
 end
 
 -- The name where the file lies beside the manifest, so that both can be moved; else its path.

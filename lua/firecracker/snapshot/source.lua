@@ -89,6 +89,26 @@ local function read_manifest (given)
   return found, err
 end
 
+-- What a manifest names is brought into a jail, and given to its user, by root: somebody else's names nothing.
+local function unnamed (vm, field, what)
+  local path = manifest.path_of(vm.config.snapshot.snapshot_path)
+  local _, err = errors.config(field, "%s must be named here: %s is not ours alone to write to", what, path)
+  err.hint = "a jail gets what the manifest names where that is root's, mode 0600"
+  return nil, err
+end
+
+local function check_devices (vm)
+  for _, kind in ipairs(source.DEVICES) do
+    for _, device in ipairs(kind.other.host_dev_name and {} or vm.manifest.config[kind.section] or {}) do
+      local given = source.find(vm.config[kind.section], kind.id, device[kind.id])
+      if device.path_on_host and not (given and given.path_on_host) then
+        return unnamed(vm, kind.section, ("path_on_host of '%s'"):format(device[kind.id]))
+      end
+    end
+  end
+  return true
+end
+
 --- Learn the manifest, `vm.manifest` (false: none), once; without a word of where the memory is it is where the manifest says.
 -- @tparam table vm
 -- @treturn[1] boolean true
@@ -105,8 +125,14 @@ function source.learn (vm)
     end
     vm.manifest = found
   end
+  local foreign = found and vm.config.jailer and not manifest.is_ours(found)
   if given.mem_backend or given.mem_file_path then
+    if foreign then
+      return check_devices(vm)
+    end
     return true
+  elseif foreign then
+    return unnamed(vm, "snapshot.mem_backend", "the memory")
   elseif not found then
     return errors.config("snapshot.mem_backend", "required where no manifest says it: table expected, got nil")
   end

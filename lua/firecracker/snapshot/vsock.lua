@@ -3,6 +3,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local manifest = require "firecracker.snapshot.manifest"
 local paths = require "firecracker.machine.paths"
 local source = require "firecracker.snapshot.source"
 
@@ -81,7 +82,12 @@ function vsock.prepare (vm, body)
   end
   local path = source.here(vm, there)
   if vm.config.jailer then
-    local known = not override and vm.manifest.host and vm.manifest.host.vsock
+    local known
+    if not override and not manifest.is_ours(vm.manifest) then   -- no link to it, wherever somebody else wants one
+      known = vm.jail.root .. "/" .. there:gsub("^/+", "")
+    elseif not override then
+      known = vm.manifest.host and vm.manifest.host.vsock
+    end
     there, path = vm:vmm_path(known or there, "socket", not override and there or nil)
     if not there then
       return nil, path
