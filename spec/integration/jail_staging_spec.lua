@@ -382,20 +382,48 @@ describe("#kvm #root staging", function ()
     local first, second = jails.file "first", jails.file "second"
     local vm <close> = assert(fc.boot(jails.config("idle", nil, drive(first))))
     assert(vm:update_drive("d", { path_on_host = second }))
+    assert.equal("/vm/drives/d.2", vm:full_config().drives[1].path_on_host)
     local old = files.look(second)
-    assert(vm:update_drive("d", { path_on_host = first }))
-    assert.equal("/vm/drives/d", vm:full_config().drives[1].path_on_host)
     run(("mv %s %s"):format(jails.file "new", second))
     assert(vm:update_drive("d", { path_on_host = second }))
-    assert.equal("/vm/drives/d.3", vm:full_config().drives[1].path_on_host)
-    local held, now = files.look(jails.root(vm) .. "/vm/drives/d.3"), files.look(second)
+    assert.equal("/vm/drives/d", vm:full_config().drives[1].path_on_host)
+    local held, now = files.look(jails.root(vm) .. "/vm/drives/d"), files.look(second)
     assert.equal(now.inode, held.inode)
     assert.not_equal(old.inode, now.inode)
     assert.equal(jails.uid, now.uid)
+    assert.equal("d\n", run("ls " .. jails.root(vm) .. "/vm/drives"))
     os.remove(second)
     local ok, err = vm:update_drive("d", { path_on_host = second })
     assert.is_nil(ok)
     assert.equal("ENOENT", err.errno)
+  end)
+
+  it("lets go of a drive's former file, unless another drive has it", function ()
+    local first, second, other, seen = jails.file "first", jails.file "second", jails.file "other", {}
+    local config = drive(first, nil, { log = function (event) seen[#seen + 1] = event.event == "warning" and event.message or nil end })
+    config.drives[2] = { drive_id = "e", path_on_host = other, is_root_device = false, is_read_only = false }
+    local vm <close> = assert(fc.boot(jails.config("idle", nil, config)))
+    local function held ()
+      return { (run("ls " .. jails.root(vm) .. "/vm/drives"):gsub("\n", " ")), files.look(first).uid, files.look(second).uid }
+    end
+    assert.same({ "d e ", jails.uid, 0 }, held())
+    assert(vm:update_drive("d", { path_on_host = second }))
+    assert.same({ "d.2 e ", 0, jails.uid }, held())
+    assert(vm:update_drive("e", { path_on_host = second }))
+    assert.same({ "d.2 ", 0, jails.uid }, held())
+    fc.run(function ()
+      fc.all {
+        function () assert(vm:update_drive("d", { path_on_host = first })) end,
+        function () assert(vm:update_drive("e", { path_on_host = first })) end,
+      }
+    end)
+    assert.same({ "d ", jails.uid, 0 }, held())
+    local ok, err = vm:update_drive("d", { path_on_host = second, rate_limiter = { bandwidth = { size = -1, refill_time = 1 } } })
+    assert.is_nil(ok)
+    assert.equal("api", err.code)
+    assert.equal("/vm/drives/d", vm:full_config().drives[1].path_on_host)
+    assert.equal(jails.uid, files.look(first).uid)
+    assert.same({}, seen)
   end)
 
   it("does not touch what a read-only drive is changed to", function ()

@@ -285,6 +285,9 @@ function staging.path (vm, path, use, name, called)
     place.taken[name] = nil
     return nil, err
   end
+  if staged then   -- another file by now, which the VMM may have still
+    place.staged[("%s\0%s"):format(key, staged.name)] = staged
+  end
   place.staged[key] = { name = name, lent = item.lent, device = item.look.device, inode = item.look.inode }
   return "/" .. name, path
 end
@@ -296,25 +299,15 @@ end
 function staging.origin (vm, seen)
   for key, staged in pairs(vm.jail.staged) do
     if "/" .. staged.name == seen then
-      return (key:gsub("^%+", ""))
+      return (key:gsub("^%+", ""):gsub("\0.*", ""))
     end
   end
   return vm.jail.root .. seen
 end
 
---- Take out of the jail what the VMM has made, or read, and give it its owner back.
--- @tparam table vm
--- @tparam string path the host's; what was not brought in is no error
--- @tparam[opt] string use "read", if that was what it was brought in for
--- @treturn[1] boolean true
--- @return[2] nil
--- @treturn[2] err
-function staging.forget (vm, path, use)
-  local place, key = vm.jail, key_of(path, use)
-  local staged = place and place.staged[key]
-  if not staged then
-    return true
-  end
+local function take_out (vm, key)
+  local place = vm.jail
+  local staged = place.staged[key]
   place.staged[key] = nil
   local ok, err = true, nil
   if staged.lent then
@@ -327,6 +320,36 @@ function staging.forget (vm, path, use)
   end
   place.taken[staged.name] = not gone or nil
   return ok and gone, err or problem
+end
+
+--- Take out of the jail what the VMM has made, or read, and give it its owner back.
+-- @tparam table vm
+-- @tparam string path the host's; what was not brought in is no error
+-- @tparam[opt] string use "read", if that was what it was brought in for
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function staging.forget (vm, path, use)
+  local place, key = vm.jail, key_of(path, use)
+  if not place or not place.staged[key] then
+    return true
+  end
+  return take_out(vm, key)
+end
+
+--- As @{forget}, of what the VMM has at a path.
+-- @tparam table vm
+-- @tparam string seen the VMM's path; what was not brought in is no error
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] err
+function staging.let_go (vm, seen)
+  for key, staged in pairs(vm.jail and vm.jail.staged or {}) do
+    if "/" .. staged.name == seen then
+      return take_out(vm, key)
+    end
+  end
+  return true
 end
 
 -- The bodies of a section, with the paths of logs and metrics.

@@ -140,7 +140,7 @@ local FIELDS <const> = {
   vmm_log_path = true, stderr_path = true, vsock_path = true, addresses = true, ip_argument = true, leased = true, nat = true,
   taps = true, hung = true, jail = true, jailer_process = true, readers = true, fifos = true,
   attachments = true, manifest = true, vmm_release = true, servants = true, listeners = true,
-  turn = true,
+  turn = true, staging_turn = true,
 }
 
 function metatable.__index (self, key)

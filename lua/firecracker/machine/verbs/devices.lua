@@ -2,8 +2,12 @@
 -- @module firecracker.machine.verbs.devices
 
 local asking = require "firecracker.machine.verbs.asking"
+local lazy = require "firecracker.lazy"
 local loop = require "firecracker.loop"
 local paths = require "firecracker.machine.paths"
+
+local staging = lazy "firecracker.launch.staging"
+local turn = lazy "firecracker.machine.turn"
 
 local body_of, call, check = asking.body, asking.call, asking.check
 local methods = {}
@@ -17,6 +21,31 @@ local function drive_of (self, id, options)
     end
   end
   return seen and {}, err
+end
+
+-- Whether a device has a file; nil, err where the VMM does not say.
+local function has_file (self, seen)
+  local config, err = self:full_config()
+  for _, section in ipairs(config and { "drives", "pmem" } or {}) do
+    for _, device in ipairs(config[section] or {}) do
+      if device.path_on_host == seen then
+        return true
+      end
+    end
+  end
+  return config and false, err
+end
+
+-- The VMM has another file in its place: it is out of the jail and its owner's again, unless another device has it.
+local function let_go (self, seen)
+  local kept, err = has_file(self, seen)
+  local ok = kept
+  if kept == false then
+    ok, err = staging.let_go(self, seen)
+  end
+  if not ok then
+    self:emit { event = "warning", level = "warn", path = seen, message = ("%s stays in the jail: %s"):format(seen, err.message) }
+  end
 end
 
 local function update_drive (self, id, changes, options)
@@ -34,7 +63,26 @@ local function update_drive (self, id, changes, options)
   if not body then
     return nil, err
   end
-  return call(self, "update a drive of", "patch_drive", id, body, options)
+  local ok
+  ok, err = call(self, "update a drive of", "patch_drive", id, body, options)
+  local former = self.jail and changes and drive and drive.path_on_host
+  if ok and former and former ~= body.path_on_host then
+    let_go(self, former)
+  end
+  return ok, err
+end
+
+-- In the verb's time; in a jail one after the other, so that none lets go of what another is about to take.
+local function in_turn (self, verb, options, fn, ...)
+  local deadline = loop.limit(verb, options)
+  if not self.config.jailer then
+    return loop.under(deadline, fn, self, ...)
+  end
+  local own <close>, err = turn.take(self, verb, deadline, "staging_turn")
+  if not own then
+    return nil, err
+  end
+  return loop.under(deadline, fn, self, ...)
 end
 
 --- Change a drive of a guest that runs, or have the guest look at it again.
@@ -47,7 +95,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:update_drive (id, changes, options)
-  return loop.under(loop.limit("update_drive", options), update_drive, self, id, changes, options)
+  return in_turn(self, "update_drive", options, update_drive, id, changes, options)
 end
 
 local function add (self, verb, section, item, options)
@@ -68,7 +116,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:add_drive (drive, options)
-  return loop.under(loop.limit("add_drive", options), add, self, "add_drive", "drives", drive, options)
+  return in_turn(self, "add_drive", options, add, "add_drive", "drives", drive, options)
 end
 
 --- Take a drive from a guest that runs and has let go of it (release 1.16).
@@ -90,7 +138,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function methods:add_pmem (pmem, options)
-  return loop.under(loop.limit("add_pmem", options), add, self, "add_pmem", "pmem", pmem, options)
+  return in_turn(self, "add_pmem", options, add, "add_pmem", "pmem", pmem, options)
 end
 
 --- Change a persistent memory device's limits (release 1.16).
