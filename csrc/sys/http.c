@@ -157,7 +157,7 @@ static fc_http_socket *remember_socket (fc_http_client *c, int fd) {
 static int begin (void *data, char *to, char *from, int to_port, int from_port) {
   fc_http_request *q = data;
   (void)to, (void)from, (void)to_port, (void)from_port;
-  q->begun = true;
+  q->begun = !q->reads;
   return CURL_PREREQFUNC_OK;
 }
 #endif
@@ -402,6 +402,7 @@ int fc_http_request_start (fc_http_request *q, const char *method, const char *p
   if (set_url(q, path, err) < 0)
     return -1;
   fc_buffer_clear(&q->reply);
+  q->reads = strcmp(method, "GET") == 0;
   q->begun = q->too_large = q->headers_ended = q->unwatched = false;
   q->status = 0;
   q->os_errno = 0;

@@ -55,7 +55,8 @@ struct fc_http_request {
   int directory_fd;              /* way to a path too long for sockaddr_un while connecting; -1 */
   fc_buffer body;                /* what is sent */
   fc_buffer reply;
-  bool begun;                    /* on a connection: libcurl would send it again on another if that ended */
+  bool reads;                    /* it changes nothing: it may be sent twice */
+  bool begun;                    /* one that changes something, on a connection: if that ends libcurl would send it again */
   bool too_large;
   bool unwatched;                /* the reactor could not take its connection */
   fc_http_request *next_unwatched;
