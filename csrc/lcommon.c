@@ -73,6 +73,13 @@ void fc_open_scratch (lua_State *L) {
   fc_new_metatable(L, FC_SCRATCH_BOX, none, metamethods);
 }
 
+const char *fc_check_text (lua_State *L, int argument) {
+  size_t length;
+  const char *text = luaL_checklstring(L, argument, &length);
+  luaL_argcheck(L, strlen(text) == length, argument, "it has a NUL byte");
+  return text;
+}
+
 int fc_check_signal (lua_State *L, int index, int argument) {
   int type = lua_type(L, index);
   if (type == LUA_TNUMBER) {

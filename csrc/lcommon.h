@@ -59,6 +59,8 @@ void fc_add_copies (lua_State *L);
 void fc_push_stat (lua_State *L, const struct stat *st);
 /* Make (once) the metatable `name`; methods go to a table behind __index, metamethods into it. */
 void fc_new_metatable (lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods);
+/* A string without a NUL byte, which would cut it: a path, a name. */
+const char *fc_check_text (lua_State *L, int argument);
 /* Signal number of the value at index: a number, "TERM" or "SIGTERM"; for others raises about the argument. */
 int fc_check_signal (lua_State *L, int index, int argument);
 

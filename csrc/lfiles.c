@@ -24,7 +24,7 @@ Make a directory with exactly this mode; one that exists is an error.
 */
 static int files_mkdir (lua_State *L) {
   fc_error err;
-  return fc_result(L, fc_files_mkdir(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0700), &err), &err);
+  return fc_result(L, fc_files_mkdir(fc_check_text(L, 1), (mode_t)luaL_optinteger(L, 2, 0700), &err), &err);
 }
 
 /***
@@ -37,7 +37,7 @@ Make a directory and those above it where missing; one that exists must be ours 
 */
 static int files_mkdir_private (lua_State *L) {
   fc_error err;
-  return fc_result(L, fc_files_mkdir_private(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_mkdir_private(fc_check_text(L, 1), &err), &err);
 }
 
 /***
@@ -52,7 +52,7 @@ Make a FIFO; a name that exists is an error.
 */
 static int files_mkfifo (lua_State *L) {
   fc_error err;
-  return fc_result(L, fc_files_mkfifo(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
+  return fc_result(L, fc_files_mkfifo(fc_check_text(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
 }
 
 /***
@@ -66,7 +66,7 @@ Make an empty file; a name that exists is an error.
 */
 static int files_create (lua_State *L) {
   fc_error err;
-  return fc_result(L, fc_files_create(luaL_checkstring(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
+  return fc_result(L, fc_files_create(fc_check_text(L, 1), (mode_t)luaL_optinteger(L, 2, 0600), &err), &err);
 }
 
 /***
@@ -84,7 +84,7 @@ static int files_open (lua_State *L) {
   static const char *const modes[] = {"r", "w", "a", "r+", NULL};
   static const int flags[] = {O_RDONLY, O_WRONLY | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT | O_APPEND,
                               O_RDWR | O_NONBLOCK};
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   int mode = luaL_checkoption(L, 2, NULL, modes);
   int nofollow = lua_toboolean(L, 3) ? O_NOFOLLOW : 0;
   fc_fd_box *box = fc_new_fd(L);
@@ -105,7 +105,7 @@ place, or remove it.
 @see flock(2)
 */
 static int files_lock (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   fc_fd_box *box = fc_new_fd(L);
   fc_error err;
   int locked = fc_files_lock(path, &box->fd, &err);
@@ -164,7 +164,7 @@ Remove a name that is no directory; one that is gone is no error.
 */
 static int files_unlink (lua_State *L) {
   fc_error err;
-  return fc_result(L, fc_files_unlink(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_unlink(fc_check_text(L, 1), &err), &err);
 }
 
 /***
@@ -178,7 +178,7 @@ Remove a directory and the plain entries in it, following no link. A directory i
 */
 static int files_remove_directory (lua_State *L) {
   fc_error err;
-  return fc_result(L, fc_files_remove_directory(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_remove_directory(fc_check_text(L, 1), &err), &err);
 }
 
 /***
@@ -190,7 +190,7 @@ The names in a directory, in no order.
 @return[2] err
 */
 static int files_list (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   fc_buffer *b = fc_new_scratch(L);
   fc_error err;
   if (fc_files_list(path, b, &err) < 0)
@@ -215,7 +215,7 @@ The last bytes of a regular file.
 @return[2] err
 */
 static int files_tail (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   lua_Integer limit = luaL_checkinteger(L, 2);
   luaL_argcheck(L, limit > 0 && limit <= 1 << 24, 2, "limit out of range");
   fc_buffer *b = fc_new_scratch(L);
@@ -235,7 +235,7 @@ An absolute form of a path, against the working directory.
 @return[2] err
 */
 static int files_absolute (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   fc_buffer *b = fc_new_scratch(L);
   fc_error err;
   if (fc_files_absolute(path, b, &err) < 0)
@@ -278,7 +278,7 @@ What is at a path; a symbolic link is looked at itself.
 @see lstat(2)
 */
 static int files_look (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   struct stat st;
   fc_error err;
   if (fc_files_look(path, lua_toboolean(L, 2), &st, &err) < 0)
@@ -297,7 +297,7 @@ The path of a file without symbolic links and "..".
 @see realpath(3)
 */
 static int files_canonical (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   fc_buffer *b = fc_new_scratch(L);
   fc_error err;
   if (fc_files_canonical(path, b, &err) < 0)
@@ -317,9 +317,9 @@ Make a symbolic link; a name that exists is an error.
 @see symlink(2)
 */
 static int files_symlink (lua_State *L) {
-  const char *target = luaL_checkstring(L, 1);
+  const char *target = fc_check_text(L, 1);
   fc_error err;
-  return fc_result(L, fc_files_symlink(target, luaL_checkstring(L, 2), &err), &err);
+  return fc_result(L, fc_files_symlink(target, fc_check_text(L, 2), &err), &err);
 }
 
 /***
@@ -333,7 +333,7 @@ Whether this process may use a file, with its effective ids.
 @see faccessat(2)
 */
 static int files_access (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   const char *letters = luaL_optstring(L, 2, "");
   luaL_argcheck(L, letters[strspn(letters, "rwx")] == '\0', 2, "letters of \"rwx\" expected");
   int mode = (strchr(letters, 'r') ? R_OK : 0) | (strchr(letters, 'w') ? W_OK : 0) | (strchr(letters, 'x') ? X_OK : 0);
@@ -357,7 +357,7 @@ static int files_listens (lua_State *L) {
   fc_error err;
   bool listens;
   pid_t pid;
-  if (fc_unix_listens(luaL_checkstring(L, 1), &listens, &pid, &err) < 0)
+  if (fc_unix_listens(fc_check_text(L, 1), &listens, &pid, &err) < 0)
     return fc_fail(L, &err);
   lua_pushboolean(L, listens);
   if (pid <= 0)
@@ -412,7 +412,7 @@ Have a file or directory, whatever of it is not there yet, written to the disk.
 */
 static int files_sync (lua_State *L) {
   fc_error err;
-  return fc_result(L, fc_files_sync(luaL_checkstring(L, 1), &err), &err);
+  return fc_result(L, fc_files_sync(fc_check_text(L, 1), &err), &err);
 }
 
 int fc_open_files (lua_State *L) {

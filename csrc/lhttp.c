@@ -26,6 +26,8 @@ static fc_http_engine *find_engine (lua_State *L, int reactor_index) {
 static fc_http_engine *engine_of (lua_State *L, int reactor_index) {
   fc_reactor_box *box = fc_check_reactor(L, reactor_index);
   fc_http_engine *there = find_engine(L, reactor_index);
+  if (there && !there->reactor)
+    luaL_error(L, "firecracker: the state is closing");   /* a finalizer asks, later than ours */
   if (there)
     return there;
   fc_http_engine *e = lua_newuserdatauv(L, sizeof *e, 0);
@@ -69,7 +71,7 @@ A client of the server at a Unix socket. Nothing is connected before the first r
 @return[2] err
 */
 static int http_client (lua_State *L) {
-  const char *path = luaL_checkstring(L, 2);
+  const char *path = fc_check_text(L, 2);
   lua_Integer body_limit = luaL_optinteger(L, 3, LUA_MAXINTEGER);
   luaL_argcheck(L, body_limit >= 0, 3, "a number of bytes expected");
   fc_http_engine *e = engine_of(L, 1);
@@ -126,8 +128,8 @@ static int request_start (lua_State *L) {
   check_request(L);
   fc_buffer copy = {0}, *body = lua_touserdata(L, 4) ? luaL_checkudata(L, 4, FC_SCRATCH_BOX) : NULL;
   size_t length;
-  const char *method = luaL_checkstring(L, 2);
-  const char *path = luaL_checkstring(L, 3);
+  const char *method = fc_check_text(L, 2);
+  const char *path = fc_check_text(L, 3);
   const char *text = body ? NULL : luaL_optlstring(L, 4, NULL, &length);
   fc_http_request *q = check_request(L);   /* again: a finalizer may have closed it while a number became text */
   luaL_argcheck(L, q->state != FC_HTTP_RUNNING, 1, "this request is running");

@@ -38,7 +38,7 @@ Listen at a path. Nothing removes its name.
 @see unix(7)
 */
 static int listener_open (lua_State *L) {
-  fc_listener_spec spec = {.path = luaL_checkstring(L, 1), .uid = (uid_t)-1, .gid = (gid_t)-1};
+  fc_listener_spec spec = {.path = fc_check_text(L, 1), .uid = (uid_t)-1, .gid = (gid_t)-1};
   lua_settop(L, 2);
   if (!lua_isnil(L, 2)) {
     luaL_checktype(L, 2, LUA_TTABLE);

@@ -84,7 +84,7 @@ Read or write a setting below /proc/sys/net of the socket's namespace.
 static int netlink_sysctl (lua_State *L) {
   char value[256];
   fc_netlink *n = fc_check_netlink(L);
-  const char *key = luaL_checkstring(L, 2), *wanted = luaL_optstring(L, 3, NULL);
+  const char *key = fc_check_text(L, 2), *wanted = lua_isnoneornil(L, 3) ? NULL : fc_check_text(L, 3);
   fc_error err;
   int rc = fc_netlink_sysctl(n, key, wanted, value, sizeof value, &err);
   if (rc < 0 || wanted)

@@ -18,7 +18,7 @@ Make a network namespace.
 @return[2] err (`EEXIST`: the name is taken; `EPERM`: CAP_SYS_ADMIN is missing)
 */
 static int netns_create (lua_State *L) {
-  const char *name = luaL_optstring(L, 1, NULL);
+  const char *name = lua_isnoneornil(L, 1) ? NULL : fc_check_text(L, 1);
   fc_fd_box *box = fc_new_fd(L);
   fc_error err;
   if (fc_netns_create(name, &box->fd, &err) < 0)
@@ -35,7 +35,7 @@ Open a network namespace.
 @return[2] err (`ENOENT`: no such namespace)
 */
 static int netns_open (lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
+  const char *name = fc_check_text(L, 1);
   fc_fd_box *box = fc_new_fd(L);
   fc_error err;
   if (fc_netns_open(name, &box->fd, &err) < 0)
@@ -52,7 +52,7 @@ Take a namespace's name away; what is in it goes on until its last process and d
 @return[2] err (`ENOENT`: no such namespace)
 */
 static int netns_delete (lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
+  const char *name = fc_check_text(L, 1);
   fc_error err;
   return fc_result(L, fc_netns_delete(name, &err), &err);
 }

@@ -45,7 +45,7 @@ static const char **check_strings (lua_State *L, int index, const char *field) {
   lua_Integer n = luaL_len(L, index);
   if (n < 0 || n >= LIST_LIMIT)
     luaL_error(L, "spawn: %s: %I entries are too many", field, n);
-  luaL_checkstack(L, (int)n + 4, field);
+  luaL_checkstack(L, (int)n + 8, field);   /* with what is pushed when it cannot be started */
   const char **list = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *list, 0);
   for (int i = 0; i < (int)n; i++) {
     lua_geti(L, index, i + 1);
@@ -96,11 +96,10 @@ static int process_spawn (lua_State *L) {
     field_error(L, "stdio", 0, "list of three open fds", 6);
   for (int i = 0; i < 3; i++) {
     lua_geti(L, 6, i + 1);
-    const fc_fd_box *fd = luaL_testudata(L, -1, FC_FD_BOX);   /* the table keeps it */
+    const fc_fd_box *fd = luaL_testudata(L, -1, FC_FD_BOX);   /* it stays here: the table may be a proxy, which keeps none */
     if (!fd || fd->fd < 0)
       return luaL_error(L, "spawn: stdio[%d]: open fd expected, got %s", i + 1, fd ? "closed fd" : luaL_typename(L, -1));
     spec.stdio[i] = fd->fd;
-    lua_pop(L, 1);
   }
   spec.argv = (char *const *)check_strings(L, 3, "argv");
   spec.envp = (char *const *)check_strings(L, 4, "environment");

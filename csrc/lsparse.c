@@ -29,7 +29,7 @@ remove when a step fails.
 @see copy_file_range(2), ioctl_ficlone(2)
 */
 static int files_copy (lua_State *L) {
-  const char *from = luaL_checkstring(L, 1), *to = luaL_checkstring(L, 2);
+  const char *from = fc_check_text(L, 1), *to = fc_check_text(L, 2);
   mode_t mode = (mode_t)luaL_optinteger(L, 3, 0600);
   bool sync = lua_toboolean(L, 4);
   fc_sparse *s = fc_new_copy(L);
@@ -51,7 +51,7 @@ Begin to write what one file holds over another of the same size; the holes of t
 @see lseek(2)
 */
 static int files_merge (lua_State *L) {
-  const char *from = luaL_checkstring(L, 1), *onto = luaL_checkstring(L, 2);
+  const char *from = fc_check_text(L, 1), *onto = fc_check_text(L, 2);
   bool sync = lua_toboolean(L, 3);
   fc_sparse *s = fc_new_copy(L);
   fc_error err;

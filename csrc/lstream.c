@@ -67,7 +67,7 @@ Connect to a VMM's vsock socket and ask for a port of the guest's. @{stream:ackn
 @return[2] err
 */
 static int stream_dial (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   lua_Integer port = luaL_checkinteger(L, 2);
   luaL_argcheck(L, port >= 0 && port <= UINT32_MAX, 2, "port out of range");
   size_t limit = check_limit(L, 3);

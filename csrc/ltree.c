@@ -14,7 +14,7 @@ neither out of it nor through a symbolic link.
 
 /* A path beneath a tree. */
 static const char *check_path (lua_State *L, int argument) {
-  const char *path = luaL_checkstring(L, argument);
+  const char *path = fc_check_text(L, argument);
   luaL_argcheck(L, path[0] != '\0' && path[0] != '/', argument, "relative path expected");
   return path;
 }
@@ -33,7 +33,7 @@ A descriptor that only names what is at a path of the host's; links are followed
 @see open(2)
 */
 static int tree_name (lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  const char *path = fc_check_text(L, 1);
   fc_fd_box *box = fc_new_fd(L);
   fc_error err;
   if (fc_tree_name(path, &box->fd, &err) < 0)

@@ -27,8 +27,8 @@ Watch a directory for a name; a name that is there already has appeared.
 @see inotify(7)
 */
 static int watch_open (lua_State *L) {
-  const char *directory = luaL_checkstring(L, 1);
-  const char *name = luaL_checkstring(L, 2);
+  const char *directory = fc_check_text(L, 1);
+  const char *name = fc_check_text(L, 2);
   luaL_argcheck(L, name[0] != '\0' && !strchr(name, '/'), 2, "one name without a slash expected");
   fc_reactor_box *box = fc_reactor_of(L);
   fc_watch *w = lua_newuserdatauv(L, sizeof *w, 0);

@@ -444,6 +444,8 @@ describe("files", function ()
       if name ~= "open_pty" and name ~= "euid" then
         assert.error_matches(function () fn({}) end, "^bad argument #1 to '.-' %(%w+ expected, got table%)$", name)
         assert.error_matches(function () fn() end, "^bad argument #1 to '.-' %(%w+ expected, got no value%)$", name)
+        local ok, message = pcall(fn, dir .. "/a\0b", dir .. "/c")    -- never what is named before it
+        assert.is_true(not ok and message:find "it has a NUL byte" ~= nil or message:find "number expected" ~= nil, name)
       end
     end
   end)

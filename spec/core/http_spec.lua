@@ -88,7 +88,7 @@ describe("http", function ()
     end)
   end)
 
-  it("sends no request twice: one that may have been heard fails, and the next has a connection of its own", function ()
+  it("sends nothing twice that changes something: what may have been heard fails, and the next has a connection of its own", function ()
     server({ { text = reply(200, "x") }, { close = true }, { text = reply(200, "y") } }, function (s)
       local _, request = new(s.path)
       assert.same({ 200, "x" }, { ask(request, "GET", "/") })
@@ -526,6 +526,21 @@ s.bind("full"); s.listen(0); c.connect("full"); os.mkdir("ready"); time.sleep(36
       assert.equal(1, came)
       assert.equal("0\n1\n2\n3\n", (spawn.output { "/bin/ls", "/proc/self/fd" }))
     end)
+  end)
+
+  it("is refused, and crashes nothing, in what is finalised after it", function ()
+    local out, status = host("", [[
+      local core, http
+      late = setmetatable({}, { __gc = function ()    -- older than the reactor
+        print(pcall(http.client, core.reactor(), "/x"))
+        timer:disarm()
+        timer:close()
+      end })
+      core, http = require "firecracker.core", require "firecracker.core.http"
+      http.client(core.reactor(), "/y"):request():start("GET", "/")
+      made = setmetatable({}, { __gc = function () timer = core.reactor():timer() timer:arm(core.now() + 1) end })
+      os.exit(true, true)]])
+    assert.same({ "false\tfirecracker: the state is closing\n", 0 }, { out, status })
   end)
 
   it("leaves nothing and crashes not when a state ends in the middle of everything", function ()

@@ -1,6 +1,7 @@
 -- core.net.netlink, in namespaces of the specs' own, seen by iproute2.
 
 local core = require "firecracker.core"
+local driver = require "spec.support.reactor"
 local fds = require "spec.support.fds"
 local netlink = require "firecracker.core.net".netlink
 local netns = require "firecracker.core.net".netns
@@ -155,6 +156,7 @@ describe("netlink #root", function ()
       assert.is_true(net:add_address("v0", "10.0.0.1/24"))
       assert.is_true(net:add_neighbour { link = "v0", address = "10.0.0.2", mac = "02:00:00:00:00:02" })
       space:sh [[printf 'hello' | timeout 5 bash -c 'cat >/dev/udp/10.0.0.2/9']]
+      driver.poll(function () return net:links "v0"[1].state == "up" and net:links "v1"[1].state == "up" end)   -- in the kernel's time
       local mine, theirs = net:links(), space:ip "-s link"
       assert.equal(#theirs, #mine)
       for _, seen in ipairs(theirs) do

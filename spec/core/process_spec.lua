@@ -205,6 +205,19 @@ describe("a process", function ()
       assert.equal("0\n1\n2\n3\n\n", out)
     end)
 
+    it("the standard streams that it was given, whatever the collector does to a table that makes them", function ()
+      local argv = setmetatable({}, { __len = function () return 3 end, __index = function ()
+        collectgarbage()
+        return "/bin/true"
+      end })
+      local made = 0
+      local stdio = setmetatable({}, { __index = function () made = made + 1 return (assert(core.files.open("/dev/null", "r+"))) end })
+      local one <close> = assert(core.process.spawn { path = "/bin/true", argv = argv, environment = {}, stdio = stdio })
+      assert.equal("exited", (spawn.ended(one)))
+      assert.equal(3, made)
+      collectgarbage()
+    end)
+
     it("its standard streams in any order, those that lie at 0 and 1 here among them", function ()
       local out = host("exec <&- >&-;", [[
         local low, middle = io.open "/dev/null", io.open "/dev/null"    -- keep 0 and 1 from the reactor
