@@ -84,7 +84,6 @@ static int reactor_await (lua_State *L) {
 Take the key of what has fired first.
 @function reactor:fired
 @treturn ?integer the key; nil when nothing (more) has fired
-@treturn ?integer the key behind it, which stays there
 */
 static int reactor_fired (lua_State *L) {
   fc_reactor *reactor = &fc_check_reactor(L, 1)->reactor;
@@ -92,7 +91,20 @@ static int reactor_fired (lua_State *L) {
   if (key == 0)
     return 0;
   lua_pushinteger(L, key);
-  return 1 + push_first(L, reactor);
+  return 1;
+}
+
+/***
+Take a key that was told of off the queue, unless its handle was closed meanwhile and another is first.
+@function reactor:told
+@int key
+@treturn ?integer the key of what is first now, which stays there
+*/
+static int reactor_told (lua_State *L) {
+  fc_reactor *reactor = &fc_check_reactor(L, 1)->reactor;
+  if (fc_reactor_first(reactor) == luaL_checkinteger(L, 2))
+    fc_reactor_fired(reactor);
+  return push_first(L, reactor);
 }
 
 /***
@@ -273,7 +285,7 @@ static void make_reactor (lua_State *L) {
 
 int fc_open_reactor (lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"step", reactor_step},   {"await", reactor_await}, {"fired", reactor_fired}, {"pollfd", reactor_pollfd}, {"timeout", reactor_timeout},
+      {"step", reactor_step},   {"await", reactor_await}, {"fired", reactor_fired}, {"told", reactor_told}, {"pollfd", reactor_pollfd}, {"timeout", reactor_timeout},
       {"state", reactor_state}, {"timer", reactor_timer}, {"ours", reactor_ours},     {NULL, NULL}};
   static const luaL_Reg metamethods[] = {{"__gc", reactor_gc}, {"__tostring", reactor_tostring}, {NULL, NULL}};
   static const luaL_Reg timer_methods[] = {

@@ -231,6 +231,15 @@ describe("the reactor", function ()
       assert.is_false(reactor:await(core.now() + 0.01, none:key()))
     end)
 
+    it("is followed by what it told of, or by nothing where that was closed meanwhile", function ()
+      local first, second = timer(core.now()), timer(core.now())
+      local _, key = reactor:step(core.now() + 1)
+      assert.equal(first:key(), key)
+      first:close()
+      assert.equal(second:key(), reactor:told(key))
+      assert.equal(0, select("#", reactor:told(second:key())))
+    end)
+
     it("for a key ends when another fires first, and leaves all that fired", function ()
       local deadline = core.now() + 0.01
       local first, second = timer(deadline), timer(deadline)

@@ -179,10 +179,9 @@ function keys.step (deadline)
   if ok == nil then
     error(key, 0)
   end
-  local _
   while key do
     keys.fire(key)
-    _, key = reactor:fired()
+    key = reactor:told(key)
   end
 end
 
