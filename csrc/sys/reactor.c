@@ -167,7 +167,7 @@ void fc_timer_close (fc_reactor *r, fc_timer *t) {
 static void heap_remove (fc_reactor *r, fc_timer *t) {
   size_t slot = t->slot;
   t->slot = 0;
-  if (slot == 0 || !r->heap)   /* closed: what is older than it is finalised later */
+  if (slot == 0 || r->heap_used == 0)   /* closed: what is older than it is finalised later */
     return;
   fc_timer *last = r->heap[r->heap_used--];
   if (last == t)
@@ -181,7 +181,7 @@ static void heap_remove (fc_reactor *r, fc_timer *t) {
 void fc_timer_arm (fc_reactor *r, fc_timer *t, double deadline) {
   heap_remove(r, t);
   t->deadline = deadline;
-  if (deadline < FC_NEVER && r->heap)
+  if (deadline < FC_NEVER && r->heap_capacity > 0)
     sift_up(r, ++r->heap_used, t);
   set_timer_fd(r);
 }
