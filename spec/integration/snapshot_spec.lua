@@ -10,6 +10,7 @@ local host = require "spec.support.host"
 local leaks = require "spec.support.leaks"
 local sh = require "spec.support.sh"
 local uffd = require "spec.support.uffd"
+local vsock = require "firecracker.snapshot.vsock"
 
 local files = core.files
 
@@ -501,6 +502,23 @@ describe("#kvm a snapshot", function ()
         end)
         assert.is_nil(files.look(socket))
       end
+    end)
+
+    it("is not taken for one that nobody serves while another restore here makes it", function ()
+      fc.run(function ()
+        local restoring
+        do
+          local own <close> = assert(vsock.turn({ config = {}, manifest = false }, { vsock_override = { uds_path = socket } }))
+          sh(("rm -f %s; python3 -SEc 'import socket; socket.socket(socket.AF_UNIX).bind(\"%s\")'"):format(socket, socket))
+          local bound = assert(files.look(socket))
+          restoring = fc.spawn(restore, { snapshot_path = dir .. "/one" })
+          assert.equal("timeout", select(2, restoring:wait { timeout = 0.5 }).code)
+          assert.equal(bound.inode, assert(files.look(socket)).inode)
+          assert.is_table(own)
+        end
+        local vm <close> = assert(restoring:wait())
+        assert.is_true(files.listens(vm.vsock_path))
+      end)
     end)
 
     it("goes to one of several at once; the others say why and leave it alone", function ()

@@ -153,6 +153,10 @@ function load.load (vm)
   end
   local body = source.request(vm, (source.release(vm)))
   add_network_overrides(vm, body)
+  local turn <close>, late = vsock.turn(vm, body)
+  if not turn then
+    return nil, late
+  end
   local socket
   socket, err = vsock.prepare(vm, body)
   if socket then

@@ -3,6 +3,7 @@
 
 local core = require "firecracker.core"
 local errors = require "firecracker.errors"
+local loop = require "firecracker.loop"
 local manifest = require "firecracker.snapshot.manifest"
 local paths = require "firecracker.machine.paths"
 local source = require "firecracker.snapshot.source"
@@ -68,6 +69,43 @@ function vsock.remove (path)
   end
 end
 
+-- The path of the snapshot's socket as the VMM will have it.
+local function wanted (vm, body)
+  local override, theirs = body.vsock_override, vm.manifest and vm.manifest.config.vsock
+  return override and override.uds_path or theirs and theirs.uds_path
+end
+
+local turns = {}   -- by path: who of this program loads a snapshot that makes it
+
+local turn = { __close = function (own)
+  if own.path then
+    turns[own.path] = nil
+    loop.fire(own)
+  end
+end }
+
+--- Wait until no other task loads a snapshot with the same socket: before it is listened at it looks like one that nobody serves.
+-- @tparam table vm
+-- @tparam table body of the request
+-- @treturn[1] table for a `<close>` variable
+-- @return[2] nil
+-- @treturn[2] err code "timeout"
+function vsock.turn (vm, body)
+  local there = wanted(vm, body)
+  local path = there and not vm.config.jailer and source.here(vm, there) or nil   -- a jail's is its own
+  while path and turns[path] do
+    if not loop.park(math.huge, turns[path]) and turns[path] then
+      return nil, errors.new { code = "timeout", path = path,
+                               message = ("another task's restore to the vsock %s does not end in time"):format(path) }
+    end
+  end
+  local own = setmetatable({ path = path }, turn)
+  if path then
+    turns[path] = own
+  end
+  return own
+end
+
 --- Where the vsock's socket will be on this host, and the place is free; in a jail the request learns of another.
 -- @tparam table vm
 -- @tparam table body of the request
@@ -75,8 +113,7 @@ end
 -- @return[2] nil
 -- @treturn[2] err
 function vsock.prepare (vm, body)
-  local override, theirs = body.vsock_override, vm.manifest and vm.manifest.config.vsock
-  local there = override and override.uds_path or theirs and theirs.uds_path
+  local override, there = body.vsock_override, wanted(vm, body)
   if not there then
     return true
   end
