@@ -17,21 +17,8 @@ describe("#kvm the end of a machine", function ()
     return file ~= nil and not file:read "a":find "%) Z "
   end
 
-  local function stop_threads (pid)
-    sh("kill -STOP " .. pid)
-    bed.eventually(function ()
-      for stat in sh("cat /proc/" .. pid .. "/task/*/stat"):gmatch "[^\n]+" do
-        if not stat:find "%) T " then
-          return false
-        end
-      end
-      return true
-    end, "every thread to stop")
-  end
-
-  -- From then on it hears SIGKILL only.
   local function freeze (vm)
-    stop_threads(vm.pid)
+    bed.freeze(vm.pid)
   end
 
   it("comes by SIGKILL while it is waited for", function ()
@@ -114,7 +101,7 @@ describe("#kvm the end of a machine", function ()
     fc.run(function ()
       local vm <close> = assert(fc.boot(bed.config("idle", { vmm = { binary = path } })))
       local pid = assert(sh(("cat /proc/%d/task/%d/children"):format(vm.pid, vm.pid)):match "^%d+")
-      stop_threads(pid)
+      bed.freeze(pid)
       local asking = fc.spawn(vm.info, vm)
       fc.sleep(1.5)   -- the first look at it is after 0.25 s, and a guest that has ended gets 1 s
       sh("kill -CONT " .. pid)

@@ -130,6 +130,8 @@ describe("#kvm the VMM's metrics", function ()
   it("of one that dies before it has written them are an error at once", function ()
     fc.run(function ()
       local vm <close> = assert(fc.boot(bed.config("idle", { metrics = {} })))
+      bed.freeze(vm.pid)
+      vm.readers.metrics:finish()   -- what it wrote of itself, when it started
       vm.flush_metrics = function () return true end   -- its reply came, and nothing more
       local asking = fc.spawn(vm.metrics, vm)
       fc.sleep(0.01)

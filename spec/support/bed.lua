@@ -1,6 +1,7 @@
 -- The real VMM with the guests of build/guest/test: what the integration specs share.
 local core = require "firecracker.core"
 local leaks = require "spec.support.leaks"
+local sh = require "spec.support.sh"
 
 local bed = {}
 
@@ -76,6 +77,19 @@ function bed.eventually (condition, what, seconds)
     loop.sleep(0.005)
   until core.now() > deadline
   error("never came: " .. what, 2)
+end
+
+--- Stop all threads of a process; from then on it hears SIGKILL only.
+function bed.freeze (pid)
+  sh("kill -STOP " .. pid)
+  bed.eventually(function ()
+    for stat in sh("cat /proc/" .. pid .. "/task/*/stat"):gmatch "[^\n]+" do
+      if not stat:find "%) T " then
+        return false
+      end
+    end
+    return true
+  end, "every thread to stop")
 end
 
 -- fn(timeout) with more and more seconds, until it says that what is to come before their end came.
