@@ -176,6 +176,18 @@ describe("a stream", function ()
       local more = select(2, a:write(text, { timeout = 0.02 })).sent   -- the kernel's own room was too little once
       assert.is_true(more > err.sent and more < 1 << 20)
       assert.is_true(text:sub(1, more) == b:read(more))
+      assert.is_true(driver.steps(function () fc.sleep(0.05) end) < 50)    -- there is room now, and nobody waits for it
+    end)
+  end)
+
+  it("sends a long text whole, wherever it begins", function ()
+    with_pair(function (a, b)
+      local text = ("0123456789"):rep(7000)
+      for from = 1, 130 do
+        local sent = a.raw:send(text, from)
+        assert.equal(#text - from + 1, sent)
+        assert.is_true(text:sub(from) == b:read(sent))
+      end
     end)
   end)
 

