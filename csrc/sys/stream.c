@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 4096, READ_SIZE_MAX = 256 * 1024, READS_AT_ONCE = 16, KEPT_MEMORY = 1024 * 1024, ROOM = 416 * 1024, LONG = 64 * 1024, FIRST = 4096, LINE = 64 };
+enum { READ_SIZE = 4096, READ_SIZE_MAX = 256 * 1024, READS_AT_ONCE = 16, KEPT_MEMORY = 1024 * 1024 };
+enum { LONG = 64 * 1024, FIRST = 4096, LINE = 64, ROOM = 416 * 1024 };   /* of what is sent */
 
 /* How many bytes are kept now at most. */
 static size_t kept (const fc_stream *s) {
